@@ -1,0 +1,109 @@
+"""Schedules: the values of the published curves, and what every one of them has to be."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from tladapt.losses.schedules import LAMBDA_SCHEDULES, LEARNING_RATE_SCHEDULES
+
+ALL = {**{f"lambda/{k}": v for k, v in LAMBDA_SCHEDULES.items()}} | {
+    f"learning_rate/{k}": v for k, v in LEARNING_RATE_SCHEDULES.items()
+}
+
+
+def at(name, progress, step=0):
+    return float(ALL[name](jnp.float32(progress), jnp.int32(step)))
+
+
+@pytest.mark.parametrize("progress,value", [(0, 0), (0.1, 0.462), (0.25, 0.848), (0.5, 0.987), (1, 0.99991)])
+def test_lambda_of_the_dann_paper(progress, value):
+    """Values computed by hand from 2 / (1 + exp(-10 p)) - 1."""
+    assert at("lambda/ganin2016", progress) == pytest.approx(value, abs=5e-4 if progress < 1 else 5e-6)
+
+
+@pytest.mark.parametrize(
+    "name,values",
+    [  # at 5 %, 50 % and 100 % of a run of 20,000 steps, from the formulas in double precision
+        ("ganin2016", (0.245, 0.987, 1.0)),
+        ("cdan", (0.462, 1.0, 1.0)),
+        ("thuml", (0.462, 1.0, 1.0)),
+        ("mdd", (0.0462, 0.1, 0.1)),
+        ("deepda", (0.025, 0.245, 0.462)),
+        ("pykale", (0.0, 0.954, 1.0)),
+        ("adatime", (1.0, 1.0, 1.0)),
+        ("adapt", (0.1, 0.1, 0.1)),
+        ("adapt-update", (1.0, 1.0, 1.0)),
+        ("constant", (1.0, 1.0, 1.0)),
+        ("pytorch-adapt", (1.0, 1.0, 1.0)),
+        ("skada", (1.0, 1.0, 1.0)),
+        ("domainbed", (1.0, 1.0, 1.0)),
+        ("linear", (0.05, 0.5, 1.0)),
+    ],
+)
+def test_presets_differ_as_published(name, values):
+    for progress, value in zip((0.05, 0.5, 1.0), values, strict=True):
+        assert at(f"lambda/{name}", progress, round(20_000 * progress)) == pytest.approx(value, abs=6e-4)
+
+
+def test_every_preset_is_in_the_table_above():
+    marks = test_presets_differ_as_published.pytestmark[0].args[1]
+    assert {name for name, _ in marks} == set(LAMBDA_SCHEDULES)
+
+
+@pytest.mark.parametrize("name", sorted(LAMBDA_SCHEDULES))
+def test_lambdas_rise_within_zero_and_one(name):
+    values = [at(f"lambda/{name}", i / 50, 400 * i) for i in range(51)]
+    assert all(b >= a for a, b in zip(values, values[1:], strict=False))
+    assert 0 <= values[0] and values[-1] <= 1
+    if name not in ("constant", "pytorch-adapt", "skada", "domainbed", "adapt"):
+        assert values[0] == 0
+
+
+def test_lambda_ganin_stays_below_one():
+    assert at("lambda/ganin2016", 0) == 0
+    assert at("lambda/ganin2016", 1) < 1
+
+
+@pytest.mark.parametrize(
+    "name,progress,step,value",
+    [
+        ("ganin2016", 0, 0, 1),
+        ("ganin2016", 1, 0, 11**-0.75),
+        ("shot", 0.5, 0, 6**-0.75),
+        ("thuml", 0, 1000, 2**-0.75),
+        ("thuml-dan", 0, 10_000, 4**-0.75),
+        ("thuml-mdd", 0, 10_000, 3**-0.75),
+        ("constant", 0.7, 700, 1),
+        ("cosine", 0, 0, 1),
+        ("cosine", 0.5, 0, 0.5),
+        ("cosine", 1, 0, 0),
+        ("warmup-cosine", 0, 0, 0),
+        ("warmup-cosine", 0.025, 0, 0.5),
+        ("warmup-cosine", 0.05, 0, 1),
+        ("warmup-cosine", 1, 0, 0),
+    ],
+)
+def test_learning_rates(name, progress, step, value):
+    assert at(f"learning_rate/{name}", progress, step) == pytest.approx(value, abs=1e-6)
+
+
+def test_ganin_and_thuml_annealing_are_two_curves():
+    """They meet only at step 10 p / 0.001, the end of a run of 10,000 steps."""
+    assert at("learning_rate/ganin2016", 1.0) == pytest.approx(at("learning_rate/thuml", 1.0, 10_000), rel=1e-6)
+    assert at("learning_rate/ganin2016", 1.0) < 0.6 * at("learning_rate/thuml", 1.0, 3_000)
+
+
+@pytest.mark.parametrize("name", sorted(ALL))
+def test_traced_float32_and_finite(name):
+    """Under jit, in a scan, with strict promotion: progress float32, step int32."""
+    values = jax.jit(jax.vmap(ALL[name]))(jnp.linspace(0, 1, 11), jnp.arange(0, 1100, 100))
+    assert values.dtype == jnp.float32 and values.shape == (11,)
+    assert np.all(np.isfinite(values))
+    eager = [
+        float(ALL[name](float(p), int(i))) for p, i in zip(np.linspace(0, 1, 11), range(0, 1100, 100), strict=True)
+    ]
+    np.testing.assert_allclose(values, eager, rtol=1e-5, atol=1e-6)
+    assert ALL[name].__doc__

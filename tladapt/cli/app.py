@@ -1,0 +1,49 @@
+"""The group of commands; nothing heavy is imported here."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from typing import Any
+
+import click
+
+import tladapt
+
+COMMANDS = {
+    "train": "Train a model on a scenario with a method.",
+    "eval": "Evaluate a finished run again.",
+    "predict": "Predict classes and probabilities for new inputs.",
+    "list": "List methods, backbones, data, validators, recipes or penalties.",
+    "demo": "Train source-only, DANN and MK-MMD on the embedded scenario, and compare them.",
+}
+
+
+class Lazy(click.Group):
+    """A group that imports a command's file when the command is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"tladapt.cli.{name}_command").command
+        return command
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[Any, Any, list[str]]:
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            close = difflib.get_close_matches(args[0], COMMANDS, n=1)
+            hint = f" Did you mean {close[0]!r}?" if close else f" Commands: {', '.join(COMMANDS)}."
+            raise click.UsageError(f"No such command {args[0]!r}.{hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.command(cls=Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(tladapt.__version__, prog_name="tladapt")
+def app() -> None:
+    """Domain adaptation in JAX: a labelled source, an unlabelled target, and a model that works on the target."""

@@ -1,0 +1,47 @@
+"""Domains, scenarios, batches, augmentations and the catalogue of data; what needs JAX is loaded on first use."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from tladapt.data.domain import Domain, Labelled, RandomAccess, Scenario, Unlabelled
+
+if TYPE_CHECKING:
+    from tladapt.data.augment import AUGMENTATIONS
+    from tladapt.data.catalogue import SCENARIOS, ScenarioEntry, entry_type, load
+    from tladapt.data.sampling import Feed, examples, feed, permutation, positions
+
+__all__ = [
+    "AUGMENTATIONS",
+    "SCENARIOS",
+    "Domain",
+    "Feed",
+    "Labelled",
+    "RandomAccess",
+    "Scenario",
+    "ScenarioEntry",
+    "Unlabelled",
+    "entry_type",
+    "examples",
+    "feed",
+    "load",
+    "permutation",
+    "positions",
+]
+
+_LATER = {
+    "AUGMENTATIONS": "augment",
+    **dict.fromkeys(("SCENARIOS", "ScenarioEntry", "entry_type", "load"), "catalogue"),
+    **dict.fromkeys(("Feed", "examples", "feed", "permutation", "positions"), "sampling"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LATER:
+        return getattr(importlib.import_module(f"tladapt.data.{_LATER[name]}"), name)
+    raise AttributeError(f"module 'tladapt.data' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

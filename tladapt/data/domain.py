@@ -1,0 +1,246 @@
+"""Domains, scenarios and the two batch types: where labels are, and where they cannot be."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+
+from tladapt.errors import UsageError
+
+
+@runtime_checkable
+class RandomAccess(Protocol):
+    """Examples that are read one by one because they do not fit in memory: `len(x)` and `x[i] -> array`."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> Any: ...
+
+
+class Labelled(NamedTuple):
+    """A batch with labels, which only a source domain (or a labelled target that says so) gives.
+
+    Attributes:
+      x: inputs `[n, ...]`.
+      y: class indices `[n]`, int32.
+      domain: which of the scenario's source domains each example is from `[n]`, int32.
+      index: position of each example in its (concatenated) domain `[n]`, int32.
+    """
+
+    x: Any
+    y: Any
+    domain: Any
+    index: Any
+
+
+class Unlabelled(NamedTuple):
+    """A batch of the target: it has no field for a label. Fields as in `Labelled`."""
+
+    x: Any
+    domain: Any
+    index: Any
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Domain:
+    """Examples that share a distribution.
+
+    Args:
+      x: inputs `[n, ...]`: an array (uint8 images are read as [0, 1]; floats are taken as they are), or a
+        random-access source (`len`, `[i]`).
+      y: class indices `[n]`, integers from 0, or None for an unlabelled domain.
+      name: how messages and pages call it.
+      groups: which independent unit each example belongs to `[n]` (the digit behind several pictures, the
+        patient behind several scans); intervals are taken over units. None: each example is its own.
+
+    Raises:
+      UsageError: for an empty domain, labels of another length, or labels that are not class indices.
+    """
+
+    x: Any
+    y: Any = None
+    name: str = ""
+    groups: Any = None
+
+    def __post_init__(self) -> None:
+        called = f"domain {self.name!r}" if self.name else "a domain"
+        x = self.x
+        if not (hasattr(x, "__len__") and hasattr(x, "__getitem__")):
+            raise UsageError(
+                f"{called}: x must be an array or have len() and [i], got {type(x).__name__}."
+                " Wrap an iterator's examples with numpy.stack(list(...))."
+            )
+        if isinstance(x, (list, tuple)) or not (hasattr(x, "shape") or isinstance(x, RandomAccess)):
+            try:
+                x = np.asarray(x)
+            except ValueError:
+                raise UsageError(
+                    f"{called}: the examples do not make one array, since their shapes differ."
+                    " Resize or pad them to one shape."
+                ) from None
+        if hasattr(x, "shape"):
+            x = np.asarray(x)
+            if x.ndim < 2:
+                raise UsageError(f"{called}: x must be [examples, ...] with at least 2 axes, got shape {x.shape}.")
+            if x.dtype == np.float64:
+                x = x.astype(np.float32)
+            if x.dtype == np.object_ or x.dtype.kind not in "fiub":
+                raise UsageError(f"{called}: x must be numeric, got dtype {x.dtype}.")
+        if len(x) == 0:
+            raise UsageError(f"{called}: there are no examples in it (len(x) = 0).")
+        object.__setattr__(self, "x", x)
+        object.__setattr__(self, "y", self._indices(self.y, called, "y"))
+        object.__setattr__(self, "groups", self._indices(self.groups, called, "groups"))
+
+    def _indices(self, values: Any, called: str, field: str) -> np.ndarray | None:
+        if values is None:
+            return None
+        values = np.asarray(values)
+        if values.ndim == 2 and 1 in values.shape:
+            values = values.reshape(-1)
+        if values.ndim != 1 or len(values) != len(self.x):
+            raise UsageError(
+                f"{called}: {field} must have one entry for each of the {len(self.x)} examples, got shape"
+                f" {values.shape}."
+            )
+        if values.dtype.kind == "b" or (values.dtype.kind == "f" and np.all(values == np.round(values))):
+            values = values.astype(np.int64)
+        if values.dtype.kind not in "iu" or values.min() < 0:
+            raise UsageError(
+                f"{called}: {field} must be integers from 0 on, got dtype {values.dtype} and values such as"
+                f" {values[:3].tolist()}. numpy.unique(names, return_inverse=True)[1] turns names into indices."
+            )
+        return values.astype(np.int32)
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one example."""
+        return tuple(np.shape(self.x[0]))
+
+    def unlabelled(self) -> Domain:
+        """Return this domain without its labels."""
+        return dataclasses.replace(self, y=None)
+
+    def take(self, index: np.ndarray) -> Domain:
+        """Return the examples at `index` (integers) as a domain; a random-access source is read, not copied."""
+        x = self.x[index] if isinstance(self.x, np.ndarray) else Selection(self.x, index)
+        return Domain(
+            x,
+            None if self.y is None else self.y[index],
+            name=self.name,
+            groups=None if self.groups is None else self.groups[index],
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Selection:
+    """The examples of a random-access source at some positions, in that order."""
+
+    source: Any
+    index: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def __getitem__(self, position: int, /) -> Any:
+        return self.source[int(self.index[position])]
+
+
+class Scenario:
+    """One adaptation problem: labelled source domain(s), an unlabelled target, a test set for the evaluator alone.
+
+    Labels of the target that come with `target` are put away: `scenario.target` has none, and nothing that training
+    receives leads to them. They serve two uses that say their name: `scenario.oracle()`, and, where no `test` is
+    given, the evaluation on the target itself (the transductive protocol).
+
+    Args:
+      source: a labelled `Domain`, or a sequence of them (several sources).
+      target: a `Domain` to adapt to; its labels, if any, are put away.
+      test: a labelled `Domain` of the target for the evaluator. None: the target itself where it has labels,
+        and no target accuracy where it has none.
+      validation: labelled source examples that are not trained on. None: a run splits a tenth off the source.
+      classes: class names in the order of the indices. None: "0", "1", ...
+      name: how messages and pages call the problem.
+      task: "classification", the only one.
+      origin: where the examples are from, for the record of a run; JSON-able. `tladapt.load` puts "name", "options",
+        "files" (path -> sha256) and "notes" (sentences for people) into it.
+
+    Raises:
+      UsageError: for a source without labels, shapes that differ, or labels beyond `classes`.
+    """
+
+    def __init__(
+        self,
+        source: Domain | Sequence[Domain],
+        target: Domain,
+        test: Domain | None = None,
+        *,
+        validation: Domain | None = None,
+        classes: Sequence[str] | None = None,
+        name: str = "",
+        task: str = "classification",
+        origin: Mapping[str, Any] | None = None,
+    ):
+        sources = (source,) if isinstance(source, Domain) else tuple(source)
+        if task != "classification":
+            raise UsageError(f"task must be 'classification', got {task!r}.")
+        if not sources or not all(isinstance(domain, Domain) for domain in sources):
+            raise UsageError("source must be a tladapt.Domain or a non-empty sequence of them.")
+        if not isinstance(target, Domain):
+            raise UsageError(f"target must be a tladapt.Domain, got {type(target).__name__}.")
+        if test is None and target.y is not None:
+            test = target
+        for role, domain in [("source", d) for d in sources] + [("validation", validation), ("test", test)]:
+            if domain is not None and domain.y is None:
+                raise UsageError(f"the {role} domain {domain.name!r} needs labels: Domain(x, y).")
+        for role, domain in [("source", d) for d in sources] + [("validation", validation), ("test", test)]:
+            if domain is not None and domain.shape != target.shape:
+                raise UsageError(
+                    f"examples of all domains must have one shape: {role} {domain.name!r} has {domain.shape},"
+                    f" target {target.name!r} has {target.shape}. Resize or pad them first."
+                )
+        top = max(int(d.y.max()) for d in (*sources, validation, test) if d is not None and d.y is not None)
+        if classes is None:
+            classes = [str(index) for index in range(top + 1)]
+        if top >= len(classes):
+            raise UsageError(f"labels go up to {top}, but there are only {len(classes)} class names.")
+        self.source: tuple[Domain, ...] = sources
+        self.target: Domain = target.unlabelled()
+        self.test: Domain | None = test
+        self.validation: Domain | None = validation
+        self.classes: tuple[str, ...] = tuple(str(c) for c in classes)
+        self.name: str = name or f"{'+'.join(d.name or 'source' for d in sources)}-{target.name or 'target'}"
+        self.task: str = task
+        self.origin: dict[str, Any] = dict(origin or {})
+        self.is_oracle: bool = False
+        self._oracle_labels: np.ndarray | None = target.y
+
+    def oracle(self) -> Scenario:
+        """Return the problem whose *source* is the labelled target: target-only training, an upper bound.
+
+        Whatever such a run writes carries the word "oracle".
+
+        Raises:
+          UsageError: if the target came without labels.
+        """
+        if self._oracle_labels is None:
+            raise UsageError(
+                f"scenario {self.name!r} has no labels of the target, so there is no oracle (target-only) run of it."
+            )
+        labelled = dataclasses.replace(self.target, y=self._oracle_labels)
+        twin = Scenario(
+            labelled, self.target, self.test, classes=self.classes, name=self.name, task=self.task, origin=self.origin
+        )
+        twin.is_oracle = True
+        return twin
+
+    def __repr__(self) -> str:
+        sources = " + ".join(f"{d.name or 'source'}[{len(d)}]" for d in self.source)
+        target = f"{self.target.name or 'target'}[{len(self.target)}]"
+        return f"Scenario({self.name!r}: {sources} -> {target}, {len(self.classes)} classes)"

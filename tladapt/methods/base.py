@@ -1,0 +1,268 @@
+"""What a method is: losses on outputs, the parameters that they move, and the state that no gradient touches.
+
+A method is a frozen, keyword-only dataclass whose fields are its hyper-parameters. Every part has a default;
+most methods override `loss` alone, or `heads` and `loss`. The training room reads nothing else of a method.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import zlib
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Literal, NamedTuple
+
+import jax
+from flax import nnx
+
+from tladapt import losses
+from tladapt.losses.schedules import LAMBDA_SCHEDULES
+from tladapt.models import Outputs
+from tladapt.registry import Registry, suggest
+
+PyTree = Any
+
+
+class Term(NamedTuple):
+    """One named part of an objective: `value` (a scalar) enters with `weight` (a number or a traced scalar)."""
+
+    value: jax.Array
+    weight: Any = 1.0
+
+
+class Logged(NamedTuple):
+    """A scalar that is logged under its name and not minimised."""
+
+    value: Any
+
+
+Terms = Mapping[str, Term | Logged]
+
+
+class SourceOutputs(NamedTuple):
+    """What the model made of the source batch: inputs, labels `[n]`, domain ids, positions, features `[n, d]`, logits `[n, C]`."""
+
+    x: jax.Array
+    y: jax.Array
+    domain: jax.Array
+    index: jax.Array
+    features: jax.Array
+    logits: jax.Array
+
+
+class TargetOutputs(NamedTuple):
+    """What the model made of the target batch. As `SourceOutputs`, without a field for labels."""
+
+    x: jax.Array
+    domain: jax.Array
+    index: jax.Array
+    features: jax.Array
+    logits: jax.Array
+
+
+class Forward(NamedTuple):
+    """One forward pass: features `[n, d]`, logits `[n, C]`, and the running statistics after it."""
+
+    features: jax.Array
+    logits: jax.Array
+    statistics: PyTree
+
+
+@dataclasses.dataclass(frozen=True)
+class Sizes:
+    """Sizes that heads and memories are made from.
+
+    Attributes:
+      features: width `d` of the features.
+      classes: number of classes `C`.
+      sources: number of source domains.
+      source_examples, target_examples: number of training examples of each role.
+      classifier: makes a fresh classifier like the model's own, `classifier(rngs=...)`.
+    """
+
+    features: int
+    classes: int
+    sources: int
+    source_examples: int
+    target_examples: int
+    classifier: Callable[..., nnx.Module]
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """A part of the run with its own data, learning-rate schedule and fresh optimiser state.
+
+    Attributes:
+      name: how logs call it.
+      source, target: which domains a batch of this stage holds; a source-free stage has `source=False`.
+      share: its share of the steps, relative to the other stages.
+      refresh: how many times `Method.refresh` sees the whole target in this stage, evenly spaced, the first at its start.
+    """
+
+    name: str = "adapt"
+    source: bool = True
+    target: bool = True
+    share: float = 1.0
+    refresh: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Update:
+    """One gradient update within a step.
+
+    Attributes:
+      loss: what is minimised, a function of a `Context`.
+      moves: which parameter blocks it moves: "backbone", "bottleneck", "classifier", the name of a head;
+        "model" stands for the first three, "heads" for all heads, "all" for everything. Other blocks, and the
+        optimiser's state for them, stay bit for bit.
+      repeat: how many times in a row, on the same batch.
+    """
+
+    loss: Callable[[Context], Terms | tuple[Terms, Mapping[str, PyTree]]]
+    moves: tuple[str, ...] = ("all",)
+    repeat: int = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Context:
+    """All that a loss may look at, inside the compiled step.
+
+    Attributes:
+      source: outputs for the source batch; None where the stage has no source.
+      target: outputs for the target batch; None where the stage has no target.
+      heads: the method's own modules by name, ready to be called.
+      memory: the method's arrays that no gradient touches.
+      params: parameters by block (updated ones in `after_step`).
+      progress: how far the stage is, in [0, 1).
+      step: the step's number within the stage, int32.
+      aux: in `after_step`, what the losses returned beside their terms.
+    """
+
+    source: Any
+    target: Any
+    heads: Mapping[str, Any]
+    memory: Any
+    params: Mapping[str, PyTree]
+    progress: jax.Array
+    step: jax.Array
+    aux: Mapping[str, PyTree]
+    random_key: jax.Array
+    run_forward: Callable[..., Forward]
+    run_view: Callable[..., jax.Array]
+
+    def key(self, name: str) -> jax.Array:
+        """Return the random key of this step for one purpose; the same name gives the same key."""
+        return jax.random.fold_in(self.random_key, zlib.crc32(name.encode()))
+
+    def schedule(self, name: str) -> jax.Array:
+        """Return a named lambda schedule's value at this step (see `tladapt.losses.schedules`)."""
+        if name not in LAMBDA_SCHEDULES:
+            raise ValueError(f"Unknown lambda schedule {name!r}.{suggest(name, LAMBDA_SCHEDULES)}")
+        return LAMBDA_SCHEDULES[name](self.progress, self.step)
+
+    def view(self, domain: Literal["source", "target"], name: str) -> jax.Array:
+        """Return another augmented view of this step's batch of a domain; each name gives an independent one."""
+        return self.run_view(domain, self.key("view/" + name))
+
+    def forward(
+        self,
+        x: jax.Array,
+        *,
+        domain: Literal["source", "target"] = "target",
+        params: Mapping[str, PyTree] | None = None,
+        statistics: PyTree = None,
+    ) -> Forward:
+        """Run the model once more: on other inputs, or with other parameters or statistics (a teacher's, say).
+
+        The pass is in training mode within a loss and in evaluation mode within `predict`. The run's own statistics
+        do not change; those after the pass are in the result, for `memory`.
+
+        Args:
+          x: inputs as the model sees them (`ctx.target.x`, `ctx.view(...)`).
+          domain: whose running statistics to use where they are kept per domain.
+          params: blocks "backbone", "bottleneck", "classifier"; None: the current ones.
+          statistics: running statistics; None: the current ones.
+        """
+        return self.run_forward(x, domain=domain, params=params, statistics=statistics)
+
+
+@dataclasses.dataclass(frozen=True)
+class Start:
+    """What a method's memory may be made from before the first step; there is no label and no test set in it."""
+
+    params: Mapping[str, PyTree]
+    statistics: PyTree
+    sizes: Sizes
+    key: jax.Array
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Method:
+    """Base of all methods. A subclass is a frozen, keyword-only dataclass; its fields are its hyper-parameters.
+
+    Class attributes:
+      name: how commands, folders and tables call it (by default the class's name in lower case).
+      needs: what it needs beyond the batch: "views" (augmented ones), "oracle" (the labelled target as its source).
+      augmentation: what augments inputs where the recipe says nothing ("none" for most methods).
+    """
+
+    name: ClassVar[str] = "method"
+    needs: ClassVar[frozenset[str]] = frozenset()
+    augmentation: ClassVar[str] = "none"
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "name" not in cls.__dict__:
+            cls.name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()
+
+    def heads(self, sizes: Sizes, rngs: nnx.Rngs) -> Mapping[str, nnx.Module]:
+        """Return the modules that are trained beside the model, by name (a discriminator, a second classifier)."""
+        return {}
+
+    def bottleneck(self, features: int, rngs: nnx.Rngs) -> nnx.Module | None:
+        """Return the layer between backbone and classifier that this method prescribes; None: what the recipe says.
+
+        A module with attribute `out_features`.
+        """
+        return None
+
+    def classifier(self, features: int, classes: int, rngs: nnx.Rngs) -> nnx.Module | None:
+        """Return the classifier that this method prescribes; None: a linear layer."""
+        return None
+
+    def memory(self, start: Start) -> PyTree:
+        """Return the arrays that no gradient touches: random maps, EMA copies, banks, pseudo-labels."""
+        return {}
+
+    def stages(self) -> tuple[Stage, ...]:
+        """Return the stages of a run, in order."""
+        return (Stage(),)
+
+    def updates(self, stage: Stage) -> tuple[Update, ...]:
+        """Return the gradient updates of one step of a stage, in order."""
+        return (Update(self.loss),)
+
+    def loss(self, ctx: Context) -> Terms | tuple[Terms, Mapping[str, PyTree]]:
+        """Return the named terms; a second value, a dictionary of arrays, reaches `after_step` as `ctx.aux`."""
+        raise NotImplementedError(f"{type(self).__name__} must define loss(self, ctx), or updates(self, stage).")
+
+    def after_step(self, ctx: Context) -> PyTree:
+        """Return the memory after a step; `ctx.params` are the updated parameters."""
+        return ctx.memory
+
+    def refresh(self, ctx: Context, outputs: Outputs) -> PyTree:
+        """Return the memory after a look at the whole target in evaluation mode: `outputs` of `n_target` rows in order."""
+        return ctx.memory
+
+    def predict(self, ctx: Context, x: jax.Array, domain: Literal["source", "target"]) -> Outputs:
+        """Return features and logits in evaluation mode; by default the model's own."""
+        out = ctx.forward(x, domain=domain)
+        return Outputs(out.features, out.logits)
+
+
+METHODS: Registry[type[Method]] = Registry("method")
+
+
+def classification(ctx: Context, *, smoothing: float = 0.0) -> Term:
+    """Return the cross entropy of the source batch as a term."""
+    return Term(losses.cross_entropy(ctx.source.logits, ctx.source.y, smoothing=smoothing))

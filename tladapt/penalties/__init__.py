@@ -1,0 +1,8 @@
+"""Penalties that keep a model close to an earlier one, beside any method."""
+
+from __future__ import annotations
+
+from tladapt.penalties.base import PENALTIES, Penalty, PenaltyStart
+from tladapt.penalties.l2sp import L2SP
+
+__all__ = ["L2SP", "PENALTIES", "Penalty", "PenaltyStart"]

@@ -1,0 +1,44 @@
+"""L2-SP: weight decay towards the starting point."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import ClassVar
+
+import jax
+import jax.numpy as jnp
+
+from tladapt.penalties.base import PENALTIES, Penalty, PenaltyStart, PyTree
+
+
+@PENALTIES.register("l2sp")
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class L2SP(Penalty):
+    """(weight / 2) ||theta - theta_0||^2 over the model's parameters, theta_0 where the run started.
+
+    Zero, with zero gradient, at the start. It replaces weight decay, which the recipe then leaves at 0.
+
+    Deviations from the paper:
+      1. The classifier is anchored like every other layer where the run starts from a whole model; the paper gives a new
+         classifier ordinary weight decay, which `classifier=False` leaves out.
+
+    Source: Li, Grandvalet, Davoine: Explicit inductive bias for transfer learning with convolutional networks. ICML 2018.
+    arXiv 1802.01483.
+    """
+
+    name: ClassVar[str] = "l2sp"
+
+    weight: float = 0.01
+    """Strength of the pull."""
+    classifier: bool = True
+    """Whether the classifier is anchored too."""
+
+    def prepare(self, start: PenaltyStart) -> PyTree:
+        return {block: tree for block, tree in start.params.items() if self.classifier or block != "classifier"}
+
+    def value(self, params: Mapping[str, PyTree], memory: PyTree) -> jax.Array:
+        squares = jax.tree.map(
+            lambda now, then: jnp.sum(jnp.square(now - then)), {block: params[block] for block in memory}, memory
+        )
+        return 0.5 * self.weight * jax.tree.reduce(jnp.add, squares)

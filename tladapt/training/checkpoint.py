@@ -1,0 +1,160 @@
+"""Checkpoints: a state on disk through orbax, with a digest, so that a damaged one is known as such."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import logging
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tladapt.errors import RunFolderError
+from tladapt.training.state import State, flat, unflat
+
+KEEP = 10
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep orbax's remarks about single-process work and left-over folders off the screen."""
+    logger = logging.getLogger("absl")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+
+
+def digest(arrays: dict[str, np.ndarray]) -> str:
+    """Return the SHA-256 of arrays with their names, shapes and types."""
+    found = hashlib.sha256()
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        found.update(f"{name} {array.dtype} {array.shape} ".encode())
+        found.update(array.tobytes())
+    return found.hexdigest()
+
+
+def spread(steps: Iterable[int], keep: int) -> set[int]:
+    """Return `keep` of `steps`, as evenly spread as they allow."""
+    found = sorted(steps)
+    if len(found) <= keep:
+        return set(found)
+    wanted = np.linspace(found[0], found[-1], keep)
+    return {min(found, key=lambda step: (abs(step - at), step)) for at in wanted}
+
+
+class Checkpoints:
+    """The checkpoints of a run in one folder; the newest, those asked for, and a spread of at most ten are kept.
+
+    Args:
+      folder: where they are; made on the first save.
+    """
+
+    def __init__(self, folder: Path):
+        self.folder = folder.absolute()
+
+    def _manager(self) -> Any:
+        import orbax.checkpoint as ocp
+
+        options = ocp.CheckpointManagerOptions(enable_async_checkpointing=False, create=True)
+        return ocp.CheckpointManager(self.folder, options=options)
+
+    def steps(self) -> list[int]:
+        """Return the steps of all finished checkpoints, in order."""
+        if not self.folder.is_dir():
+            return []
+        with _quiet(), self._manager() as manager:
+            return sorted(manager.all_steps())
+
+    def save(self, state: State, *, protect: Iterable[int] = ()) -> None:
+        """Save a state under its step, then delete what need not be kept.
+
+        Args:
+          state: what to save.
+          protect: steps that stay (the chosen one).
+
+        Raises:
+          RunFolderError: when the disk is full or the folder cannot be written; earlier checkpoints are as they were.
+        """
+        import orbax.checkpoint as ocp
+
+        step = int(state.step)
+        arrays = {name: np.asarray(leaf) for name, leaf in flat(state).items()}
+        described = {name: [str(array.dtype), list(array.shape)] for name, array in arrays.items()}
+        try:
+            with _quiet(), self._manager() as manager:
+                if step in manager.all_steps():
+                    return
+                manager.save(
+                    step,
+                    args=ocp.args.Composite(
+                        state=ocp.args.StandardSave(arrays),
+                        meta=ocp.args.JsonSave({"digest": digest(arrays), "arrays": described}),
+                    ),
+                    force=True,
+                )
+                manager.wait_until_finished()
+                if step not in manager.all_steps():
+                    raise OSError("orbax did not finish the checkpoint")
+                steps = manager.all_steps()
+                for old in set(steps) - spread(steps, KEEP) - {max(steps), *protect}:
+                    manager.delete(old)
+        except (OSError, ValueError) as error:
+            left = ", ".join(map(str, self._present())) or "none"
+            raise RunFolderError(
+                f"checkpoint of step {step} could not be written to {self.folder}: {error}. Free some space or make the"
+                f" folder writable, then go on with --resume. Checkpoints that are there: {left}."
+            ) from error
+
+    def _present(self) -> list[int]:
+        with contextlib.suppress(OSError):
+            return sorted(int(path.name) for path in self.folder.iterdir() if path.name.isdigit())
+        return []
+
+    def read(self, step: int) -> dict[str, np.ndarray]:
+        """Return the arrays of a step's state by path.
+
+        Raises:
+          RunFolderError: for a checkpoint that cannot be read, or whose digest is not the one it was written with.
+        """
+        import orbax.checkpoint as ocp
+
+        # A garbled file can fail anywhere in the reading library, with any type of error.
+        try:
+            with _quiet(), self._manager() as manager:
+                meta = manager.restore(step, args=ocp.args.Composite(meta=ocp.args.JsonRestore()))["meta"]
+                # Told what to fill, orbax restores to the host, whatever devices wrote the arrays.
+                like = {name: np.zeros(shape, dtype) for name, (dtype, shape) in meta["arrays"].items()}
+                found = manager.restore(step, args=ocp.args.Composite(state=ocp.args.StandardRestore(like)))["state"]
+            arrays = {name: np.asarray(leaf) for name, leaf in found.items()}
+        except Exception as error:
+            first = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
+            raise RunFolderError(f"checkpoint of step {step} in {self.folder} cannot be read: {first}.") from error
+        if digest(arrays) != meta["digest"]:
+            raise RunFolderError(f"checkpoint of step {step} in {self.folder} is damaged: its digest is another one.")
+        return arrays
+
+    def newest(self, like: State) -> tuple[State | None, list[str]]:
+        """Return the newest state that can be read, and a word about each newer one that cannot (which is deleted)."""
+        words: list[str] = []
+        for step in reversed(self.steps()):
+            try:
+                state = unflat(self.read(step), like)
+            except RunFolderError as error:
+                words.append(str(error))
+                continue
+            return state, words
+        return None, words
+
+    def forget_after(self, step: int) -> None:
+        """Delete the checkpoints of later steps: a resumed run writes them anew."""
+        import shutil
+
+        for later in self._present():
+            if later > step:
+                shutil.rmtree(self.folder / str(later), ignore_errors=True)

@@ -1,0 +1,155 @@
+"""What a run leaves: metrics, history, and a model that predicts."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tladapt.data import Domain
+from tladapt.errors import RunFolderError, UsageError
+from tladapt.evaluation import choose, oracle
+from tladapt.evaluation.metrics import softmax
+from tladapt.models.weights import load_arrays, save_arrays
+from tladapt.training.checkpoint import Checkpoints
+from tladapt.training.config import Config, config_from_json
+from tladapt.training.evaluate import Predictor, Weights
+from tladapt.training.folder import RunFolder
+from tladapt.training.network import Inputs
+from tladapt.training.state import State, flat, no_fault, unflat
+
+if TYPE_CHECKING:
+    from tladapt.training.assemble import Assembly
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Result:
+    """The end of a run, from `tladapt.run` or `tladapt.open_run`.
+
+    Attributes:
+      config: what was run, with objects in the place of names.
+      classes: class names.
+      metrics: a flat dictionary, as in `summary.json`: "target/accuracy" (last step, seen by the evaluator),
+        "chosen/target/accuracy" (the validator's step), "oracle/..." (chosen with test labels), "source/accuracy", ...
+      history: the lines of `metrics.jsonl`.
+      weights: parameters, statistics and memory that predictions are made from.
+      predictor: the compiled model.
+      folder: where the run is; None where nothing was written.
+    """
+
+    config: Config
+    classes: tuple[str, ...]
+    metrics: dict[str, Any]
+    history: list[dict[str, Any]]
+    weights: Weights
+    predictor: Predictor
+    folder: Path | None = None
+
+    def _outputs(self, x: Any) -> Any:
+        domain = x if isinstance(x, Domain) else Domain(x)
+        return self.predictor.outputs(self.weights, domain, "target")
+
+    def logits(self, x: Any) -> np.ndarray:
+        """Return logits `[n, C]` for inputs of the target domain, as they were given to `Domain` (uint8 images, floats)."""
+        return np.asarray(self._outputs(x).logits)
+
+    def predict(self, x: Any) -> np.ndarray:
+        """Return class indices `[n]`."""
+        return np.argmax(self.logits(x), axis=1)
+
+    def predict_proba(self, x: Any) -> np.ndarray:
+        """Return class probabilities `[n, C]`."""
+        return softmax(self.logits(x))
+
+    def features(self, x: Any) -> np.ndarray:
+        """Return features `[n, d]`."""
+        return np.asarray(self._outputs(x).features)
+
+    def __repr__(self) -> str:
+        shown = {k: v for k, v in self.metrics.items() if k.endswith("accuracy")}
+        return f"Result({self.metrics.get('method')} on {self.metrics.get('scenario')}, {shown})"
+
+
+def save_model(folder: RunFolder, result: Result, record: dict[str, Any], assembly: Assembly) -> None:
+    """Write `model/`: every array that predictions need as safetensors, and what makes a model of them."""
+    network = assembly.parts.network
+    about = {
+        **record,
+        "counts": [network.sizes.sources, network.sizes.source_examples, network.sizes.target_examples],
+        "inputs": assembly.parts.inputs.record(),
+    }
+    save_arrays(folder.path / "model" / "model.safetensors", {k: np.asarray(v) for k, v in flat(result.weights._asdict()).items()})
+    folder.write_json("model/config.json", about)
+
+
+def open_run(
+    folder: str | os.PathLike[str], *, which: str | int = "last", **objects: Any
+) -> Result:
+    """Return a finished run from its folder.
+
+    Args:
+      folder: made by `tladapt.run(..., out=folder)` or `tladapt train --out`.
+      which: whose parameters: "last", "chosen" (by the validator), "oracle" (by test labels), or a step with a checkpoint.
+      **objects: parts that are your own and have no registered name: `backbone=`, `method=`, `validator=`, `penalty=`.
+
+    Raises:
+      RunFolderError: for a folder that is not a finished run, or without a checkpoint of that step.
+      UsageError: for a part of one's own that was not given.
+    """
+    place = RunFolder(folder)
+    record = place.read_json("config.json")
+    if not (place.path / "summary.json").is_file():
+        raise RunFolderError(
+            f"the run in {place.path} has not finished. Go on with it: the same 'tladapt train' command and --resume."
+        )
+    summary, about = place.read_json("summary.json"), place.read_json("model/config.json")
+    config = config_from_json(record, **objects).resolved()
+    inputs = Inputs.from_record(about["inputs"])
+    classes = tuple(record["scenario"]["classes"])
+    from tladapt.training.assemble import build
+
+    network, predictor = build(
+        config, tuple(record["scenario"]["shape"]), len(classes), tuple(about["counts"]), inputs, record["seed"]
+    )
+    history = place.rows()
+    weights = _weights(place, network, config, history, which, int(record["seed"]))
+    return Result(config, classes, summary, history, weights, predictor, place.path)
+
+
+def _weights(
+    place: RunFolder, network: Any, config: Config, history: list[dict[str, Any]], which: str | int, seed: int
+) -> Weights:
+    from tladapt.methods.base import Start
+
+    params, statistics, head_statistics = network.initial()
+    import jax
+
+    key = jax.random.key(seed)
+    start = Start(params=params, statistics=statistics, sizes=network.sizes, key=key)
+    like = Weights(params, statistics, head_statistics, config.method.memory(start))  # type: ignore[union-attr]
+    if which == "last":
+        found = load_arrays(place.path / "model" / "model.safetensors")
+        return Weights(**unflat(found, like._asdict()))
+    if which == "chosen":
+        step = choose(history, config.validator.name).step  # type: ignore[union-attr]
+    elif which == "oracle":
+        best = oracle(history)
+        if best is None:
+            raise UsageError(f"the run in {place.path} saw no test labels, so there is no oracle step.")
+        step = best.step
+    elif isinstance(which, int):
+        step = which
+    else:
+        raise UsageError(f"which must be 'last', 'chosen', 'oracle' or a step, got {which!r}.")
+    checkpoints = Checkpoints(place.checkpoints)
+    if step not in checkpoints.steps():
+        raise RunFolderError(f"the run in {place.path} kept no checkpoint of step {step}, only {checkpoints.steps()}.")
+    arrays = checkpoints.read(step)
+    own = {name: value for name, value in arrays.items() if name.split("/")[0] in Weights._fields}
+    return Weights(**unflat(own, like._asdict()))
+
+
+__all__ = ["Result", "State", "no_fault", "open_run", "save_model"]
