@@ -50,9 +50,9 @@ def check_loss(
     The checks, in order: `value` (a finite floating scalar at odd and unequal sizes), `reference`, `gradient` (finite
     and not zero), `pure`, `compiled` (jit equals eager, one trace), `descent` (a step against the gradient lowers the
     loss), `equal` and `shift` (kind "pair": about 0 for equal domains, more for shifted ones), `permutation`, `mean`
-    (not a sum: every example twice changes little), `weights` (weight 0 equals leaving out), `degenerate` (constant,
-    identical and extreme inputs), `precision` (float32 stays, bfloat16 is finite) and `devices` (the batch split over
-    2, 4, 8 devices, as far as there are).
+    (not a sum: every example twice changes little), `weights` (weight 0 equals leaving out), `precision` (float32
+    stays, bfloat16 is finite), `degenerate` (constant, identical and extreme inputs) and `devices` (the batch split
+    over 2, 4, 8 devices, as far as there are).
 
     Args:
       fn: the loss, of arrays and perhaps of keyword weights, without randomness.
@@ -108,8 +108,8 @@ def check_loss(
     _check_mean(case)
     if weights:
         _check_weights(case)
-    _check_degenerate(case)
     _check_precision(case)
+    _check_degenerate(case)
     _check_devices(case)
 
 
@@ -245,7 +245,7 @@ def _check_reference(case: _Case, reference: Callable[..., float]) -> None:
     for sizes in case.sizes():
         arrays = case.inputs(sizes)
         expected = float(reference(*[a.astype(np.float64) if a.dtype.kind == "f" else a for a in arrays]))
-        value = float(case.value(*arrays))
+        value, _ = case.both("reference", *arrays)
         if not _close(value, expected, 1e-4):
             _fail("reference", f"{value} where the reference has {expected}, sizes {sizes}.", "Compare the formulas.")
 
@@ -319,10 +319,10 @@ def _check_descent(case: _Case) -> None:
 
 def _check_equal_and_shift(case: _Case) -> None:
     sizes = (64, 64)
-    shifted = float(case.value(*case.inputs(sizes)))
+    shifted, _ = case.both("shift", *case.inputs(sizes))
     source, target = case.inputs(sizes, shift=0.0)
-    equal = float(case.value(source, target))
-    same = float(case.value(source, source))
+    equal, _ = case.both("equal", source, target)
+    same, _ = case.both("equal", source, source)
     if shifted <= max(equal, same):
         _fail(
             "shift",
@@ -346,8 +346,8 @@ def _check_permutation(case: _Case) -> None:
     orders = [rng.permutation(len(a)) for a in arrays]
     if not case.unpaired:
         orders = [orders[0]] * len(arrays)
-    before = float(case.value(*arrays))
-    after = float(case.value(*[a[order] for a, order in zip(arrays, orders, strict=True)]))
+    before, _ = case.both("permutation", *arrays)
+    after, _ = case.both("permutation", *[a[order] for a, order in zip(arrays, orders, strict=True)])
     if not _close(before, after, 1e-4):
         _fail(
             "permutation",
@@ -359,8 +359,8 @@ def _check_permutation(case: _Case) -> None:
 
 def _check_mean(case: _Case) -> None:
     arrays = case.inputs(case.even)
-    once = float(case.value(*arrays))
-    twice = float(case.value(*[np.concatenate([a, a]) for a in arrays]))
+    once, _ = case.both("mean", *arrays)
+    twice, _ = case.both("mean", *[np.concatenate([a, a]) for a in arrays])
     if abs(twice - once) > case.tolerance * abs(once) + 1e-6:
         _fail(
             "mean",
@@ -377,7 +377,9 @@ def _weight_names(kind: str) -> tuple[str, ...]:
 def _check_weights(case: _Case) -> None:
     small = case.inputs((12, 9) if case.unpaired and not case.equal_sizes else (12, 12))
     rng = np.random.default_rng(case.seed + 1)
-    padded, keywords, kept = [], {}, []
+    padded: list[np.ndarray] = []
+    kept: list[np.ndarray] = []
+    keywords: dict[str, jax.Array] = {}
     for position, x in enumerate(small):
         n = len(x) + 5
         places = np.sort(rng.permutation(n)[: len(x)]) if case.unpaired or position == 0 else kept[0]
@@ -401,6 +403,19 @@ def _check_weights(case: _Case) -> None:
             _fail("weights", f"{name} of weight 0 get a gradient, up to {np.abs(rest).max():.3g}.", cause)
         if not _close(gradient, padded_gradient[kept[position]], 1e-3):
             _fail("weights", f"the gradient of the {name} is another one when examples have weight 0.", cause)
+
+
+def _check_precision(case: _Case) -> None:
+    arrays = case.inputs(case.even)
+    dtype = jnp.result_type(case.value(*arrays))
+    if dtype != jnp.float32:
+        _fail("precision", f"float32 in, {dtype} out.", "Usual cause: a constant or a cast of another precision.")
+    half = [jnp.asarray(a, jnp.bfloat16) if a.dtype.kind == "f" else jnp.asarray(a) for a in arrays]
+    value, gradients = case.both("precision", *half)
+    if not np.isfinite(value) or not all(np.all(np.isfinite(g)) for g in gradients):
+        _fail(
+            "precision", f"{value} (or its gradient) is not finite in bfloat16.", "Compute in float32 inside the loss."
+        )
 
 
 def _check_degenerate(case: _Case) -> None:
@@ -427,19 +442,6 @@ def _check_degenerate(case: _Case) -> None:
                     f"the gradient of the {case.names[position]} is not finite for {what}.",
                     "Usual cause: sqrt, a norm or log at 0: guard its argument inside the jnp.where as well.",
                 )
-
-
-def _check_precision(case: _Case) -> None:
-    arrays = case.inputs(case.even)
-    dtype = jnp.result_type(case.value(*arrays))
-    if dtype != jnp.float32:
-        _fail("precision", f"float32 in, {dtype} out.", "Usual cause: a constant or a cast of another precision.")
-    half = [jnp.asarray(a, jnp.bfloat16) if a.dtype.kind == "f" else jnp.asarray(a) for a in arrays]
-    value, gradients = case.both("precision", *half)
-    if not np.isfinite(value) or not all(np.all(np.isfinite(g)) for g in gradients):
-        _fail(
-            "precision", f"{value} (or its gradient) is not finite in bfloat16.", "Compute in float32 inside the loss."
-        )
 
 
 def _check_devices(case: _Case) -> None:

@@ -106,7 +106,9 @@ def test_a_batch_holds_the_examples_it_names(labelled):
 
 def test_batches_straddle_epochs_and_exceed_the_domain():
     one = domain(5)
-    drawn = np.concatenate([np.asarray(b.index) for b in batches(feed([one], batch_size=12, seed=0, labelled=True), 0, 5)])
+    drawn = np.concatenate(
+        [np.asarray(b.index) for b in batches(feed([one], batch_size=12, seed=0, labelled=True), 0, 5)]
+    )
     np.testing.assert_array_equal(np.bincount(drawn, minlength=5), np.full(5, 12))  # 60 draws = 12 whole epochs
 
 
@@ -187,7 +189,7 @@ def test_float16_and_integers_reach_the_device_as_float32():
 
 def test_feed_refuses_in_words():
     one = domain(6)
-    with pytest.raises(UsageError, match="multiple of the number of domains.*7 for 2 domains; 6 would do"):
+    with pytest.raises(UsageError, match=r"multiple of the number of domains.*7 for 2 domains; 6 would do"):
         feed([one, one], batch_size=7, seed=0, labelled=True)
     with pytest.raises(UsageError, match="needs labels"):
         feed([one.unlabelled()], batch_size=2, seed=0, labelled=True)

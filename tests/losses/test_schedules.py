@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,7 +11,7 @@ import pytest
 
 from tladapt.losses.schedules import LAMBDA_SCHEDULES, LEARNING_RATE_SCHEDULES
 
-ALL = {**{f"lambda/{k}": v for k, v in LAMBDA_SCHEDULES.items()}} | {
+ALL = {f"lambda/{k}": v for k, v in LAMBDA_SCHEDULES.items()} | {
     f"learning_rate/{k}": v for k, v in LEARNING_RATE_SCHEDULES.items()
 }
 
@@ -56,8 +58,8 @@ def test_every_preset_is_in_the_table_above():
 @pytest.mark.parametrize("name", sorted(LAMBDA_SCHEDULES))
 def test_lambdas_rise_within_zero_and_one(name):
     values = [at(f"lambda/{name}", i / 50, 400 * i) for i in range(51)]
-    assert all(b >= a for a, b in zip(values, values[1:], strict=False))
-    assert 0 <= values[0] and values[-1] <= 1
+    assert all(b >= a for a, b in itertools.pairwise(values))
+    assert values[0] >= 0 and values[-1] <= 1
     if name not in ("constant", "pytorch-adapt", "skada", "domainbed", "adapt"):
         assert values[0] == 0
 

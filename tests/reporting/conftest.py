@@ -35,13 +35,13 @@ def write_run(
     rng = np.random.default_rng(seed + 1000 * (data_seed or 0))
     options = {} if data_seed is None else {"seed": data_seed}
     content = {
-        "method": {"name": method, "fields": fields or {}},
-        "backbone": {"name": "digits_cnn", "fields": {}},
-        "recipe": {"name": recipe, "learning_rate": 0.01, "batch_size": 64},
-        "scenario": {"name": scenario, "options": options},
+        "method": {"name": method, **(fields or {})},
+        "backbone": {"name": "digits_cnn", "width": 32},
+        "recipe": {"name": recipe, "learning_rate": 0.01, "batch_size": 64, "hash": f"{abs(hash(recipe)):012x}"},
+        "scenario": {"name": scenario, "oracle": method == "target_only", "data": scenario, "options": options},
         "steps": steps,
         "seed": seed,
-        "validator": validator,
+        "validator": {"name": validator},
         "batchnorm": "joint",
         "command": f"tladapt train --data {scenario} --method {method} --seed {seed} --out {folder.name}",
         **(config or {}),

@@ -1,7 +1,7 @@
 """How good predictions are: accuracy, per class, macro-F1, calibration, and an interval over independent units.
 
-Everything here is NumPy on whole arrays, in float64. A row of logits with a NaN in it predicts no class (-1): it counts as
-wrong and stands in no column of the confusion matrix.
+Everything here is NumPy on whole arrays, in float64. A row of logits with a NaN in it predicts no class (-1): it counts
+as wrong and stands in no column of the confusion matrix.
 """
 
 from __future__ import annotations
@@ -145,7 +145,7 @@ def macro_f1(logits: Any, labels: Any) -> float:
 
 
 def expected_calibration_error(logits: Any, labels: Any, *, bins: int = 15) -> float:
-    """Mean distance between confidence and accuracy, `ECE = sum_m |B_m| / n * |accuracy(B_m) - confidence(B_m)|`, in [0, 1].
+    """Mean distance of confidence to accuracy, `ECE = sum_m |B_m| / n * |accuracy(B_m) - confidence(B_m)|`, in [0, 1].
 
     `B_m` holds the examples whose largest probability lies in `((m - 1) / bins, m / bins]`.
 
@@ -179,9 +179,9 @@ def expected_calibration_error(logits: Any, labels: Any, *, bins: int = 15) -> f
 def accuracy_interval(correct: Any, groups: Any = None, *, seed: int = 0) -> tuple[float, float]:
     """95 % interval of an accuracy, over independent units rather than over examples.
 
-    Where each example is its own unit: Wilson's score interval. Where units hold several examples (pictures of one digit,
-    scans of one patient): percentile bootstrap over units, 2,000 resamples; all of a unit's examples come along. Where all
-    units have one and the same accuracy, resampling shows no spread at all, so Wilson's interval over units is taken.
+    Where each example is its own unit: Wilson's score interval. Where units hold several examples (pictures of one
+    digit, scans of one patient): percentile bootstrap over units, 2,000 resamples; all of a unit's examples come along.
+    Where all units have one and the same accuracy, resampling shows no spread at all: Wilson's interval over units.
 
     Args:
       correct: `[n]` booleans: was the example predicted right?

@@ -70,7 +70,7 @@ def mean_and_interval(values: Any, *, level: float = 0.95) -> Interval:
 def paired_test(a: Any, b: Any) -> PairedTest:
     """Compare two methods on the same seeds: paired t-test, and Wilcoxon's signed-rank test from 6 pairs on.
 
-    Convention: differences that are all equal leave no variance; then p is 1 where they are 0 and 0 elsewhere (the limits).
+    Convention: differences that are all equal leave no variance; then p is 1 where they are 0, and 0 elsewhere.
 
     Args:
       a: `[n]` numbers of one method.
@@ -114,9 +114,9 @@ def holm(p_values: Any) -> np.ndarray:
       p_values: `[m]` p-values of one family of tests; a NaN stays NaN and does not count.
 
     Returns:
-      `[m]` corrected p-values: to reject where they are below alpha keeps the chance of any false rejection below alpha.
+      `[m]` corrected p-values: rejecting where they are below alpha keeps the chance of any false rejection below it.
 
-    Source: Holm, "A Simple Sequentially Rejective Multiple Test Procedure", Scandinavian Journal of Statistics 6 (1979).
+    Source: Holm, "A Simple Sequentially Rejective Multiple Test Procedure", Scand. J. Statistics 6 (1979).
 
     Example:
       >>> holm([0.01, 0.04, 0.03])

@@ -121,7 +121,10 @@ def domain_accuracy(
     one half, so that a discriminator that knows nothing is at chance.
 
     Args:
-      source_logits, target_logits, source_weights, target_weights: as in `domain_adversarial`.
+      source_logits: logits of source examples, `[n_s]` or `[n_s, 1]`, floating.
+      target_logits: logits of target examples, `[n_t]` or `[n_t, 1]`.
+      source_weights: `[n_s]`, >= 0; weight 0 leaves the example out.
+      target_weights: `[n_t]`, likewise.
 
     Returns:
       A scalar in [0, 1], float32 (float64 for float64 logits).

@@ -15,7 +15,7 @@ def classifier_discrepancy(
     r"""Mean absolute difference between the predictions of two classifiers on the same examples.
 
     L = mean over examples and classes of |p_ic - q_ic|, p and q the softmax of the two logits, in [0, 2/C].
-    The gradient of |x| at 0 is 0: two heads that start equal never separate, so initialise them differently.
+    The gradient of |x| at 0 is taken to be 0: two heads that start equal never separate, so initialise them apart.
 
     Args:
       first_logits: `[n, C]`, floating.
@@ -48,4 +48,7 @@ def classifier_discrepancy(
     checked = as_weights("weights", weights, first)
     p = jax.nn.softmax(leave_out(first, checked), axis=1)
     q = jax.nn.softmax(leave_out(second, checked), axis=1)
-    return weighted_mean(jnp.mean(jnp.abs(p - q), axis=1), checked)
+    difference = p - q
+    # |x| as x sign(x): the derivative that JAX gives abs at 0 is 1 in some versions, and has to be 0 for equal heads.
+    distance = difference * jax.lax.stop_gradient(jnp.sign(difference))
+    return weighted_mean(jnp.mean(distance, axis=1), checked)

@@ -224,7 +224,7 @@ def learning_rate_cosine(progress: ArrayLike, step: ArrayLike) -> jax.Array:
 
 
 def learning_rate_warmup_cosine(progress: ArrayLike, step: ArrayLike) -> jax.Array:
-    """p / 0.05 over the first twentieth of the run, then (1 + cos(pi (p - 0.05) / 0.95)) / 2.
+    """Linear warm-up p / 0.05 over the first twentieth of the run, then (1 + cos(pi (p - 0.05) / 0.95)) / 2.
 
     Example:
       >>> from tladapt.losses.schedules import learning_rate_warmup_cosine

@@ -1,0 +1,38 @@
+"""Networks: layers, backbones, heads, and the model that they make."""
+
+from tladapt.models import weights
+from tladapt.models.backbones import BACKBONES, MLP, Auto, Backbone, DigitsCNN, LeNet
+from tladapt.models.compile import foreign_convolutions, has_convolutions, jit
+from tladapt.models.convolution import conv2d
+from tladapt.models.heads import Bottleneck, DenseBlock, Discriminator, MLPClassifier, WeightNormLinear
+from tladapt.models.layers import Conv, Linear, avg_pool, max_pool
+from tladapt.models.model import Model, Outputs, build_model
+from tladapt.models.normalization import BatchNorm, batch_norm
+
+__all__ = [
+    "BACKBONES",
+    "MLP",
+    "Auto",
+    "Backbone",
+    "BatchNorm",
+    "Bottleneck",
+    "Conv",
+    "DenseBlock",
+    "DigitsCNN",
+    "Discriminator",
+    "LeNet",
+    "Linear",
+    "MLPClassifier",
+    "Model",
+    "Outputs",
+    "WeightNormLinear",
+    "avg_pool",
+    "batch_norm",
+    "build_model",
+    "conv2d",
+    "foreign_convolutions",
+    "has_convolutions",
+    "jit",
+    "max_pool",
+    "weights",
+]

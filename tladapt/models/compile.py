@@ -20,14 +20,14 @@ def _understands_reductions_only() -> bool:
     try:
         jax.jit(lambda x: x + 1.0, compiler_options=_REDUCTIONS_ONLY).lower(0.0).compile()
     except jax.errors.JaxRuntimeError as error:
-        _LOG.info("The CPU compiler does not know %s; convolutions are compiled its own way. %s", _REDUCTIONS_ONLY, error)
+        _LOG.info(
+            "The CPU compiler does not know %s; convolutions are compiled its own way. %s", _REDUCTIONS_ONLY, error
+        )
         return False
     return True
 
 
-def jit(
-    fn: Callable[..., Any], *, convolutions: bool, donate_argnums: int | Sequence[int] = (), **options: Any
-) -> Any:
+def jit(fn: Callable[..., Any], *, convolutions: bool, donate_argnums: int | Sequence[int] = (), **options: Any) -> Any:
     """`jax.jit`, told how to compile convolutions on CPU.
 
     On CPU jaxlib 0.10 hands convolutions to a library that runs their gradients on about one core, and reductions to
@@ -97,6 +97,8 @@ def foreign_convolutions(fn: Callable[..., Any], *args: Any) -> tuple[str, ...]:
       A description of each, in order; empty where a scan is as fast as a loop.
 
     Example:
+      >>> import jax, jax.numpy as jnp
+      >>> from tladapt.models import conv2d
       >>> image, kernel = jnp.ones((1, 8, 8, 3)), jnp.ones((3, 3, 3, 4))
       >>> step = jax.grad(lambda kernel, image: conv2d(image, kernel).sum())
       >>> foreign_convolutions(step, kernel, image)

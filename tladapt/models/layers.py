@@ -1,169 +1,19 @@
-"""Convolution, pooling and linear layers, written so that they are fast on CPU as well and in loops as well.
-
-Two habits of XLA on CPU cost tens of times (jaxlib 0.10). Inside `scan`, `cond` or any called computation it runs
-quickly only those convolutions that are written NHWC x HWIO -> NHWC, and the gradients that autodiff writes are not; and
-the gradient of a window reduction is a scatter. `conv2d` and `max_pool` are the same functions, written differently.
-"""
+"""Layers and pooling. They compute in the dtype of their input, and are written so that they are fast on CPU too."""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax import lax
 
-Pair = tuple[int, int]
-Padding = str | Sequence[Pair]
+from tladapt.models.convolution import Padding, Pair, conv2d, padding_of, pair_of
+
 Initializer = Callable[..., jax.Array]
-
-_NHWC = ("NHWC", "HWIO", "NHWC")
-
-
-def _pair(value: int | Sequence[int], name: str) -> Pair:
-    pair = (value, value) if isinstance(value, int) else tuple(value)
-    if len(pair) != 2 or any(not isinstance(one, int) or one < 1 for one in pair):
-        raise ValueError(f"{name} must be a positive whole number or two of them (height, width), got {value!r}.")
-    return pair
-
-
-def _pads(padding: Padding, sizes: Sequence[int], windows: Sequence[int], strides: Sequence[int]) -> tuple[Pair, ...]:
-    """Return (low, high) for height and width; `windows` are the dilated sizes."""
-    if isinstance(padding, str):
-        if padding.upper() not in ("SAME", "VALID"):
-            raise ValueError(f"padding must be 'SAME', 'VALID' or two pairs (low, high), got {padding!r}.")
-        return tuple((int(a), int(b)) for a, b in lax.padtype_to_pads(sizes, windows, strides, padding.upper()))
-    pads = tuple(tuple(pair) for pair in padding)
-    if len(pads) != 2 or any(len(pair) != 2 for pair in pads):
-        raise ValueError(f"padding must be 'SAME', 'VALID' or two pairs ((low, high), (low, high)), got {padding!r}.")
-    return pads  # type: ignore[return-value]
-
-
-class _Window(NamedTuple):
-    strides: Pair
-    pads: tuple[Pair, ...]
-    input_dilation: Pair
-    kernel_dilation: Pair
-
-
-def _lax_convolution(x: jax.Array, kernel: jax.Array, window: _Window, groups: int = 1) -> jax.Array:
-    return lax.conv_general_dilated(
-        x,
-        kernel,
-        window.strides,
-        window.pads,
-        lhs_dilation=window.input_dilation,
-        rhs_dilation=window.kernel_dilation,
-        dimension_numbers=_NHWC,
-        feature_group_count=groups,
-    )
-
-
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
-def _canonical_convolution(x: jax.Array, kernel: jax.Array, window: _Window) -> jax.Array:
-    return _lax_convolution(x, kernel, window)
-
-
-def _forward(x: jax.Array, kernel: jax.Array, window: _Window) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-    return _lax_convolution(x, kernel, window), (x, kernel)
-
-
-def _backward(
-    window: _Window, residuals: tuple[jax.Array, jax.Array], cotangent: jax.Array
-) -> tuple[jax.Array, jax.Array]:
-    # In one dimension, with stride s, low padding p, input dilation b and kernel dilation d,
-    #   y[o] = sum_k x~[o s + k d - p] w[k],   x~ = x spread by b.
-    # Both gradients are sums of the same form: s trades places with b (for x) or with d (for w). So the family is
-    # closed, and since both are made by the function itself they can be differentiated again.
-    x, kernel = residuals
-    pads_x, pads_kernel = [], []
-    for axis in range(2):
-        low = window.pads[axis][0]
-        size_x = (x.shape[1 + axis] - 1) * window.input_dilation[axis] + 1
-        size_kernel = (kernel.shape[axis] - 1) * window.kernel_dilation[axis] + 1
-        size_y = (cotangent.shape[1 + axis] - 1) * window.strides[axis] + 1
-        first = size_kernel - 1 - low
-        pads_x.append((first, size_x + size_kernel - 1 - size_y - first))
-        pads_kernel.append((low, size_kernel + size_y - 1 - size_x - low))  # negative: rows that no window reached
-    d_x = _canonical_convolution(
-        cotangent,  # [n, h', w', c_out]
-        jnp.flip(kernel, (0, 1)).swapaxes(2, 3),  # [k_h, k_w, c_out, c_in]
-        _Window(window.input_dilation, tuple(pads_x), window.strides, window.kernel_dilation),
-    )
-    d_kernel = _canonical_convolution(
-        x.transpose(3, 1, 2, 0),  # [c_in, h, w, n]: channels play the batch
-        cotangent.transpose(1, 2, 0, 3),  # [h', w', n, c_out]: the cotangent plays the kernel
-        _Window(window.kernel_dilation, tuple(pads_kernel), window.input_dilation, window.strides),
-    )  # [c_in, k_h, k_w, c_out]
-    return d_x, d_kernel.transpose(1, 2, 0, 3)
-
-
-_canonical_convolution.defvjp(_forward, _backward)
-
-
-def conv2d(
-    x: jax.Array,
-    kernel: jax.Array,
-    *,
-    strides: int | Sequence[int] = (1, 1),
-    padding: Padding = "SAME",
-    dilation: int | Sequence[int] = (1, 1),
-    groups: int = 1,
-) -> jax.Array:
-    """Two-dimensional convolution (cross-correlation, as everywhere in deep learning), NHWC x HWIO -> NHWC.
-
-    `y[n, i, j, o] = sum_{a, b, c} x[n, i s + a d - p, j s + b d - p, c] kernel[a, b, c, o]`, with stride s, dilation d
-    and low padding p.
-
-    Values and gradients are those of `jax.lax.conv_general_dilated` up to rounding. On CPU the gradients are written
-    as canonical convolutions too, at every stride and dilation, so that a training step runs as fast inside
-    `jax.lax.scan` as outside it (measured 4 to 70 times faster than autodiff's there, the same outside). Reverse mode
-    goes to any order; forward mode (`jax.jvp`, `jax.hessian`) does not. Grouped convolutions, and all of them on
-    other devices, whose compilers know autodiff's form, keep lax's own derivatives.
-
-    Args:
-      x: inputs `[n, h, w, c_in]`, floating.
-      kernel: `[k_h, k_w, c_in / groups, c_out]`, of the dtype of `x`.
-      strides: steps of the window, one number or (height, width).
-      padding: "SAME", "VALID" or two pairs ((top, bottom), (left, right)). At even sizes and stride 2, "SAME" puts the
-        odd row and column at the end.
-      dilation: distance between the kernel's entries, one number or (height, width).
-      groups: number of groups into which channels are split; c_in and c_out are multiples of it.
-
-    Returns:
-      `[n, h', w', c_out]`, of the dtype of `x`.
-
-    Raises:
-      ValueError: for shapes that do not fit each other.
-      TypeError: for inputs that are not floating, or a kernel of another dtype.
-
-    Example:
-      >>> x = jnp.ones((1, 4, 4, 1))
-      >>> conv2d(x, jnp.ones((3, 3, 1, 1)), padding="VALID")[0, :, :, 0]
-      Array([[9., 9.],
-             [9., 9.]], dtype=float32)
-    """
-    if x.ndim != 4 or kernel.ndim != 4:
-        raise ValueError(f"conv2d takes x [n, h, w, c] and kernel [k_h, k_w, c, c_out], got {x.shape=}, {kernel.shape=}.")
-    if not jnp.issubdtype(x.dtype, jnp.floating) or x.dtype != kernel.dtype:
-        raise TypeError(f"conv2d takes x and kernel of one floating dtype, got {x.dtype=}, {kernel.dtype=}.")
-    if x.shape[3] != kernel.shape[2] * groups or kernel.shape[3] % groups:
-        raise ValueError(
-            f"channels do not fit: x has {x.shape[3]}, the kernel takes {kernel.shape[2]} in each of {groups=} and gives"
-            f" {kernel.shape[3]}; c_in must be their product, and c_out divisible by groups."
-        )
-    strides, dilation = _pair(strides, "strides"), _pair(dilation, "dilation")
-    sizes = [(size - 1) * step + 1 for size, step in zip(kernel.shape[:2], dilation, strict=True)]
-    window = _Window(strides, _pads(padding, x.shape[1:3], sizes, strides), (1, 1), dilation)
-    reach = [size + sum(pads) for size, pads in zip(x.shape[1:3], window.pads, strict=True)]
-    if any(size > room for size, room in zip(sizes, reach, strict=True)):
-        raise ValueError(f"the kernel covers {sizes} pixels and the padded input has {reach}: use larger inputs, or 'SAME'.")
-    if groups == 1 and jax.default_backend() == "cpu":
-        return _canonical_convolution(x, kernel, window)
-    return _lax_convolution(x, kernel, window, groups)
 
 
 def _pool(x: jax.Array, combine: Any, strides: Pair, window: Pair) -> jax.Array:
@@ -180,8 +30,8 @@ def _pool(x: jax.Array, combine: Any, strides: Pair, window: Pair) -> jax.Array:
 def _padded(x: jax.Array, padding: Padding, strides: Pair, window: Pair, fill: float) -> jax.Array:
     if x.ndim != 4:
         raise ValueError(f"pooling takes [n, h, w, c], got {x.shape=}.")
-    pads = _pads(padding, x.shape[1:3], window, strides)
-    if not any(sum(pair) for pair in pads):
+    pads = padding_of(padding, x.shape[1:3], window, strides)
+    if not any(any(pair) for pair in pads):
         return x
     return jnp.pad(x, ((0, 0), *pads, (0, 0)), constant_values=fill)
 
@@ -192,7 +42,7 @@ def max_pool(
     """Largest entry of each window.
 
     The same values as a window reduction (`nnx.max_pool`), by pairwise maxima of strided slices: measured 15 times
-    faster with its gradient for 2 x 2 windows on CPU. Where entries tie for the maximum they share the gradient, where a
+    faster with its gradient for 2 x 2 windows on CPU. Where entries tie for the maximum they share the gradient; a
     window reduction gives it to the first.
 
     A bias and a ReLU commute with it and are cheaper after it.
@@ -211,8 +61,8 @@ def max_pool(
       Array([[ 5.,  7.],
              [13., 15.]], dtype=float32)
     """
-    window = _pair(window, "window")
-    strides = window if strides is None else _pair(strides, "strides")
+    window = pair_of(window, "window")
+    strides = window if strides is None else pair_of(strides, "strides")
     return _pool(_padded(x, padding, strides, window, -jnp.inf), jnp.maximum, strides, window)
 
 
@@ -226,8 +76,8 @@ def avg_pool(
       Array([[ 2.5,  4.5],
              [10.5, 12.5]], dtype=float32)
     """
-    window = _pair(window, "window")
-    strides = window if strides is None else _pair(strides, "strides")
+    window = pair_of(window, "window")
+    strides = window if strides is None else pair_of(strides, "strides")
     return _pool(_padded(x, padding, strides, window, 0.0), jnp.add, strides, window) / (window[0] * window[1])
 
 
@@ -271,9 +121,9 @@ class Conv(nnx.Module):
         if in_features % groups or out_features % groups:
             raise ValueError(f"{in_features=} and {out_features=} must be divisible by {groups=}.")
         self.in_features, self.out_features, self.groups = in_features, out_features, groups
-        self.strides, self.dilation = _pair(strides, "strides"), _pair(dilation, "dilation")
-        self.padding = padding if isinstance(padding, str) else tuple(tuple(pair) for pair in padding)
-        shape = (*_pair(kernel_size, "kernel_size"), in_features // groups, out_features)
+        self.strides, self.dilation = pair_of(strides, "strides"), pair_of(dilation, "dilation")
+        self.padding: Padding = padding if isinstance(padding, str) else tuple((low, high) for low, high in padding)
+        shape = (*pair_of(kernel_size, "kernel_size"), in_features // groups, out_features)
         self.kernel = nnx.Param((kernel_init or nnx.initializers.lecun_normal())(rngs.params(), shape, jnp.float32))
         self.bias = nnx.Param(jnp.zeros(out_features)) if use_bias else nnx.data(None)
 

@@ -42,8 +42,8 @@ def batch_norm(
     """Normalise by the statistics of the batch: `y = scale (x - m) / sqrt(v + epsilon) + bias`.
 
     m and v are the mean and the biased variance over all axes but the last, in float32 at least. The batch is the
-    whole (global) one: under `jax.jit` with a sharded batch the sums go over all devices. The gradient is exact in every
-    argument and through m and v; reverse mode only, to any order.
+    whole (global) one: under `jax.jit` with a sharded batch the sums go over all devices. The gradient is exact in
+    every argument and through m and v; reverse mode only, to any order.
 
     Args:
       x: `[n, d]` or `[n, h, w, d]`, floating.

@@ -52,11 +52,12 @@ def embedding_figure(run: RunFiles, *, seed: int = 0) -> Any:
       seed: of t-SNE.
 
     Returns:
-      A matplotlib figure, or None where the run kept no features.
+      A matplotlib figure, or None where the run kept no features, or features that are not finite.
     """
     outputs = run.outputs()
     moments = [name for name in ("before", "after") if {f"{name}_source", f"{name}_target"} <= outputs.keys()]
-    if not moments:
+    kept = [outputs[f"{moment}_{domain}"] for moment in moments for domain in ("source", "target")]
+    if not kept or not all(np.isfinite(features).all() for features in kept):
         return None
     names = class_names(run, _number_of_classes(run, outputs))
     figure = new_figure(3.1 * len(moments) + 1.9, 6.75)
@@ -121,16 +122,16 @@ def _by_class(
 
 def _scatter(axes: Any, source: np.ndarray, target: np.ndarray, filled: list[Any], hollow: list[Any]) -> None:
     for part in range(_SLICES):
-        s, t = slice(part, None, _SLICES), slice(part, None, _SLICES)
-        axes.scatter(*source[s].T, s=11, marker="o", c=filled[s], alpha=0.8, linewidths=0)
-        axes.scatter(*target[t].T, s=13, marker="^", facecolors="none", edgecolors=hollow[t], linewidths=0.8)
+        turn = slice(part, None, _SLICES)
+        axes.scatter(*source[turn].T, s=11, marker="o", c=filled[turn], alpha=0.8, linewidths=0)
+        axes.scatter(*target[turn].T, s=13, marker="^", facecolors="none", edgecolors=hollow[turn], linewidths=0.8)
 
 
 def _legends(figure: Any, grid: Any, outputs: dict[str, np.ndarray], names: list[str]) -> None:
     from matplotlib.lines import Line2D
 
     def entry(label: str, colour: Any, *, hollow: bool = False) -> Any:
-        fill = "none" if hollow else "full"
+        fill: Any = "none" if hollow else "full"
         marker = "^" if hollow else "o"
         return Line2D(
             [], [], linestyle="none", marker=marker, fillstyle=fill, color=colour, markersize=4.5, label=label

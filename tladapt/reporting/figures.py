@@ -25,6 +25,7 @@ def write_figures(run_dir: str | Path) -> list[Path]:
     Raises:
       RunFolderError: for a folder that is not a run's, or that cannot be written to.
       DamagedDataError: for a file in it that is garbled.
+      MissingPackageError: where matplotlib is not installed.
     """
     run = read_run(run_dir)
     draw = {"curves": curves_figure, "confusion": confusion_figure, "embedding": embedding_figure}

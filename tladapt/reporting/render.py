@@ -10,6 +10,7 @@ from typing import Any
 from tladapt.reporting.tables import Gain, Measure, Row, Table
 
 ORACLE = "oracle (uses test labels)"
+_LEFT = frozenset({"scenario", "method", "settings", "recipe", "validator"})
 _LEGEND = (
     "Accuracy in percent, mean ± sample standard deviation over runs. Gain: last minus source-only on the same seeds,"
     " in points [95 % interval]; p: paired t-test, not corrected for several methods."
@@ -20,8 +21,7 @@ def to_markdown(table: Table) -> str:
     """Return the table as GitHub Markdown, the legend and notes below it."""
     header, body = _cells(table)
     lines = ["| " + " | ".join(cell.replace("|", r"\|") for cell in row) + " |" for row in (header, *body)]
-    left = {"scenario", "method", "settings", "recipe", "validator"}
-    lines.insert(1, "| " + " | ".join("---" if name in left else "---:" for name in header) + " |")
+    lines.insert(1, "| " + " | ".join("---" if name in _LEFT else "---:" for name in header) + " |")
     return "\n".join([*lines, "", *_footnotes(table)]) + "\n"
 
 
@@ -33,8 +33,7 @@ def to_latex(table: Table) -> str:
         return "".join(special.get(letter, letter) for letter in text)
 
     header, body = _cells(table)
-    left = {"scenario", "method", "settings", "recipe", "validator"}
-    columns = "".join("l" if name in left else "r" for name in header)
+    columns = "".join("l" if name in _LEFT else "r" for name in header)
     rows = [" & ".join(escape(cell) for cell in row) + r" \\" for row in (header, *body)]
     inside = [r"\toprule", rows[0], r"\midrule", *rows[1:], r"\bottomrule"]
     return "\n".join([rf"\begin{{tabular}}{{{columns}}}", *inside, r"\end{tabular}", ""])
@@ -49,8 +48,11 @@ def to_csv(table: Table) -> str:
         f"{'oracle_uses_test_labels' if m == 'oracle' else m}_{part}" for m in measures for part in ("mean", "std")
     ]
     writer.writerow(
-        ["scenario", "method", "settings", "recipe", "validator", "oracle_run", *names]
-        + ["runs", "data_seeds", "gain_mean", "gain_low", "gain_high", "gain_p", "gain_pairs"]
+        [
+            *("scenario", "method", "settings", "recipe", "validator", "oracle_run"),
+            *names,
+            *("runs", "data_seeds", "gain_mean", "gain_low", "gain_high", "gain_p", "gain_pairs"),
+        ]
     )
     for row in table.rows:
         numbers = [number for m in measures for number in (getattr(row, m).mean, getattr(row, m).spread)]
@@ -63,26 +65,43 @@ def to_csv(table: Table) -> str:
 
 
 def to_rich(table: Table, *, title: str | None = None) -> Any:
-    """Return a `rich.table.Table` for the terminal; the legend and notes are its caption."""
+    """Return a `rich.table.Table` for the terminal: about 80 columns wide, what all rows share said once above it."""
     from rich import box
     from rich.table import Table as RichTable
     from rich.text import Text
 
     header, body = _cells(table)
-    left = {"scenario", "method", "settings", "recipe", "validator"}
+    shared = []
+    for name in ("scenario", "recipe", "runs"):
+        column = header.index(name)
+        if len({row[column] for row in body}) == 1:
+            shared.append(f"{name} {body[0][column]}")
+            header, body = _without(header, column), [_without(row, column) for row in body]
+    titles = [title] if title else []
     drawn = RichTable(
-        title=title, caption="\n".join(_footnotes(table)), caption_justify="left", box=box.SIMPLE_HEAD, pad_edge=False
+        title="\n".join([*titles, ", ".join(shared)]) or None,
+        caption="\n".join(_footnotes(table)),
+        title_justify="left",
+        caption_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
     )
     for name in header:
-        style = "dim" if name.startswith("oracle") else None
-        drawn.add_column(Text(name), justify="left" if name in left else "right", style=style)
+        numbers = name not in _LEFT
+        heading = Text(name.replace(" ", "\n") if numbers else name)
+        drawn.add_column(heading, justify="right" if numbers else "left", no_wrap=numbers, vertical="middle")
     for row, cells in zip(table.rows, body, strict=True):
-        drawn.add_row(*map(Text, cells), style="dim" if row.is_oracle else None)
+        texts = [Text(cell.replace(" ± ", "±")) for cell in cells]
+        drawn.add_row(*texts, style="dim" if row.is_oracle else None)
     return drawn
 
 
+def _without(cells: list[str], position: int) -> list[str]:
+    return cells[:position] + cells[position + 1 :]
+
+
 def _cells(table: Table) -> tuple[list[str], list[list[str]]]:
-    """Return header and cells as text; columns that say nothing (one recipe, no settings) are left out."""
+    """Return header and cells as text; columns that would say nothing (equal settings, one validator) are left out."""
     validators = {row.validator for row in table.rows}
     chosen = f"chosen ({validators.pop()})" if len(validators) == 1 else "chosen (by its validator)"
     columns = {

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from tladapt.errors import RunFolderError
+from tladapt.errors import MissingPackageError, RunFolderError
 
 # Okabe and Ito's palette, safe for the colour-blind, ordered so that neighbours differ in lightness as well.
 BLACK, ORANGE, BLUE, GREEN, RED, SKY, PURPLE = (
@@ -34,8 +34,17 @@ DPI = 150
 
 
 def style() -> AbstractContextManager[None]:
-    """Return the context in which figures are drawn."""
-    import matplotlib
+    """Return the context in which figures are drawn.
+
+    Raises:
+      MissingPackageError: where matplotlib is not installed.
+    """
+    try:
+        import matplotlib
+    except ImportError as error:
+        raise MissingPackageError(
+            f"figures need matplotlib, which cannot be imported ({error}). Install it: pip install 'tladapt[plot]'."
+        ) from error
 
     return matplotlib.rc_context(
         {

@@ -1,4 +1,4 @@
-"""The table of many runs: last, chosen and oracle side by side, and the gain over source-only under the same settings."""
+"""The table of many runs: last, chosen and oracle side by side, and the gain over source-only."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from tladapt.reporting.folder import RunFiles
 
 BASELINE = "source_only"
 # What tells two runs of one row apart, or changes no number: never a reason for a row of its own.
-_FREE = {"seed", "command", "out", "data_dir", "resume", "debug", "hash", "recipe_hash", "scenario.options.seed"}
+_FREE = {"seed", "command", "out", "data_dir", "resume", "debug", "log_every", "scenario.options.seed"}
 # On top of these, a method and its baseline may differ in what is the method's own and in what only picks a step.
-_METHODS_OWN = ("method", "validator", "oracle", "oracle_run")
+_METHODS_OWN = ("method", "validator")
+_ORACLE = ("oracle", "oracle_run", "is_oracle")
 
 Pair = tuple[Any, Any]  # (data seed, seed)
 
@@ -32,7 +33,7 @@ class Measure:
 
 @dataclasses.dataclass(frozen=True)
 class Gain:
-    """Mean difference to source-only over the pairs both have, in points, its 95 % t-interval, and the paired t-test's p."""
+    """Mean difference to source-only over shared pairs, in points, its 95 % t-interval, and the paired t-test's p."""
 
     mean: float
     low: float
@@ -71,7 +72,7 @@ class Row:
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """Rows, and notes on what a reader has to know. `tladapt.reporting.render` writes it for terminals and documents."""
+    """Rows, and notes on what a reader has to know; `to_rich`, `to_markdown`, `to_csv` and `to_latex` write it."""
 
     rows: tuple[Row, ...]
     notes: tuple[str, ...] = ()
@@ -82,7 +83,8 @@ def results_table(runs: Sequence[RunFiles]) -> Table:
 
     Runs share a row only where every setting but the seeds is equal. Rows stand in the order of scenarios, recipes and
     methods as the runs come, source-only first and oracles last.
-    The gain over source-only is taken on the pairs of seeds that both have, under the same scenario, recipe and settings.
+    The gain over source-only is taken on the pairs of seeds that both have, under the same scenario and settings; only
+    the method's own fields and the validator may differ.
 
     Args:
       runs: from `read_run`. One without a summary, or with the settings and seeds of another, is left out with a note.
@@ -120,9 +122,15 @@ def results_table(runs: Sequence[RunFiles]) -> Table:
         notes.append(
             "Runs of several data seeds share a row; intervals and p take (data seed, seed) pairs as independent."
         )
+    if any(row.gain is None and not _plain(row) and not math.isnan(row.last.mean) for row in rows):
+        notes.append("No gain (–) where no source-only run has the same settings and seeds.")
     blocks = list(dict.fromkeys((row.scenario, row.recipe) for row in rows))
     rows.sort(key=lambda row: (blocks.index((row.scenario, row.recipe)), row.is_oracle, row.method != BASELINE))
     return Table(tuple(rows), tuple(notes))
+
+
+def _plain(row: Row) -> bool:
+    return row.method == BASELINE and not row.is_oracle
 
 
 def _grouped(runs: Sequence[RunFiles]) -> tuple[dict[str, dict[Pair, RunFiles]], list[str]]:
@@ -175,7 +183,7 @@ def _flat(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _settings(mine: str, flat: Mapping[str, Mapping[str, Any]]) -> str:
-    """Name the settings in which a row differs from others of its scenario and recipe (a method's own: of its method)."""
+    """Name the settings in which a row differs from others of its scenario and recipe (a method's: of its method)."""
     own = flat[mine]
     same = ("scenario.name", "scenario", "recipe.name", "recipe")
     block = [other for other in flat.values() if all(other.get(key) == own.get(key) for key in same)]
@@ -183,10 +191,14 @@ def _settings(mine: str, flat: Mapping[str, Mapping[str, Any]]) -> str:
     for key in dict.fromkeys(key for other in block for key in other):
         of_method = key.startswith("method")
         peers = [other for other in block if not of_method or _method(other) == _method(own)]
-        if key not in ("method", "method.name", "oracle", "oracle_run") and any(
-            other.get(key) != own.get(key) for other in peers
+        if (
+            key not in ("method", "method.name")
+            and not _says_oracle(key)
+            and any(other.get(key) != own.get(key) for other in peers)
         ):
-            short = key.removeprefix("method.fields.").replace(".options.", ".").replace(".fields.", ".")
+            short = (
+                key.removeprefix("method.").removeprefix("fields.").replace(".options.", ".").replace(".fields.", ".")
+            )
             value = own.get(key)
             differing.append(f"{short.removesuffix('.name')}={'unset' if value is None else value}")
     return ", ".join(differing)
@@ -194,6 +206,10 @@ def _settings(mine: str, flat: Mapping[str, Mapping[str, Any]]) -> str:
 
 def _method(flat: Mapping[str, Any]) -> Any:
     return flat.get("method.name", flat.get("method"))
+
+
+def _says_oracle(key: str) -> bool:
+    return key.split(".")[-1] in _ORACLE
 
 
 def _values(group: Mapping[Pair, RunFiles], key: str) -> dict[Pair, float]:
@@ -212,7 +228,8 @@ def _gain(
     mine: str, groups: Mapping[str, Mapping[Pair, RunFiles]], flat: Mapping[str, Mapping[str, Any]]
 ) -> Gain | None:
     def shared(settings: Mapping[str, Any]) -> dict[str, Any]:
-        return {key: value for key, value in settings.items() if key.split(".")[0] not in _METHODS_OWN}
+        own = (key for key in settings if key.split(".")[0] in _METHODS_OWN or _says_oracle(key))
+        return {key: settings[key] for key in settings.keys() - set(own)}
 
     if _method(flat[mine]) == BASELINE and not _is_oracle(next(iter(groups[mine].values()))):
         return None

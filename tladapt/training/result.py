@@ -81,6 +81,7 @@ def save_model(folder: RunFolder, result: Result, record: dict[str, Any], assemb
         "counts": [network.sizes.sources, network.sizes.source_examples, network.sizes.target_examples],
         "inputs": assembly.parts.inputs.record(),
     }
+    (folder.path / "model").mkdir(parents=True, exist_ok=True)
     save_arrays(folder.path / "model" / "model.safetensors", {k: np.asarray(v) for k, v in flat(result.weights._asdict()).items()})
     folder.write_json("model/config.json", about)
 

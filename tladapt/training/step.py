@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from tladapt.data import Feed, augmentation
+from tladapt.data import AUGMENTATIONS, Feed
 from tladapt.errors import UsageError
 from tladapt.methods.base import (
     Context,
@@ -73,7 +73,7 @@ class StageStep:
         if not self.updates:
             raise UsageError(f"method {parts.method.name!r}: stage {span.stage.name!r} has no update.")
         self.faults: list[str] = []
-        self._augment: Callable[[jax.Array, jax.Array], jax.Array] = augmentation(parts.augment)
+        self._augment: Callable[[jax.Array, jax.Array], jax.Array] = AUGMENTATIONS[parts.augment]
 
     # ---- batches -------------------------------------------------------------------------------------------------
 

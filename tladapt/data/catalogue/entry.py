@@ -82,7 +82,9 @@ def _as(hint: Any, value: Any, *, option: str, called: str) -> Any:
         base = typing.get_origin(kind) or kind
         if base is bool and text in ("true", "yes", "1", "false", "no", "0"):
             return text in ("true", "yes", "1")
-        if base in (int, float) and not isinstance(value, bool):
+        if base in (int, float):
+            if isinstance(value, bool):
+                continue
             try:
                 number = base(value)
             except (TypeError, ValueError):

@@ -138,7 +138,7 @@ def cached_arrays(stem: str, names: Sequence[str], make: Callable[[], dict[str, 
     """
     path = cache_directory() / f"{stem}.npz"
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
             return {name: file[name] for name in names}
     except FileNotFoundError:
         pass

@@ -40,11 +40,12 @@ def check_size(size: int, *, smallest: int = 4) -> None:
         raise UsageError(f"size is the side of the images in pixels, from {smallest} to 4096, got {size}.")
 
 
-def _opened(file: Path | bytes, called: str) -> Any:
+def _opened(file: Any, called: str) -> Any:
+    """Read the header of a picture, from an open file; a broken PNG is a SyntaxError to Pillow."""
     from PIL import Image
 
     try:
-        return Image.open(io.BytesIO(file) if isinstance(file, bytes) else file)
+        return Image.open(file)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as problem:
         raise damaged(called, f"cannot be read as an image ({problem})") from None
 
@@ -69,7 +70,7 @@ def decode(file: Path | bytes, *, size: int | None, channels: int, called: str |
 
     called = called or str(file)
     mode = "L" if channels == 1 else "RGB"
-    image = _opened(file, called)
+    image = _opened(io.BytesIO(file if isinstance(file, bytes) else file.read_bytes()), called)
     try:
         if size is not None:
             image.draft(mode, (2 * size, 2 * size))  # JPEG: decode at a fraction that is still twice as large
@@ -81,21 +82,17 @@ def decode(file: Path | bytes, *, size: int | None, channels: int, called: str |
         image = image.convert(mode)
         if size is not None and image.size != (size, size):
             image = image.resize((size, size), Image.Resampling.BILINEAR)
-    except (
-        OSError,
-        ValueError,
-        SyntaxError,
-        Image.DecompressionBombError,
-    ) as problem:  # Pillow raises SyntaxError for a broken PNG
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as problem:
         raise damaged(called, f"cannot be decoded ({problem})") from None
     pixels = np.asarray(image)
     return pixels[:, :, None] if channels == 1 else pixels
 
 
-def is_grey(file: Path | bytes, called: str | None = None) -> bool:
+def is_grey(path: Path) -> bool:
     """Return whether a picture has one channel, from its header alone."""
-    with _opened(file, called or str(file)) as image:
-        return image.mode in ("1", "L", "LA") or image.mode.startswith("I")
+    with open(path, "rb") as file:
+        mode = _opened(file, str(path)).mode
+    return mode in ("1", "L", "LA") or mode.startswith("I")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -77,7 +77,7 @@ class Npz(ScenarioEntry):
 
     def _read(self) -> dict[str, np.ndarray]:
         try:
-            with np.load(self.path, allow_pickle=False) as file:
+            with open(self.path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
                 for name in file.files:
                     if name not in self.NAMES:
                         raise UsageError(
@@ -88,7 +88,7 @@ class Npz(ScenarioEntry):
         except UsageError:
             raise
         except ValueError as problem:
-            if "allow_pickle" in str(problem):
+            if "Object arrays" in str(problem):
                 raise UsageError(
                     f"{self.path} holds an array of Python objects; save numbers, or names as"
                     " numpy.array(names, dtype=str)."

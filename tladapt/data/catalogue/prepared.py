@@ -128,7 +128,7 @@ class _Set:
             fitting = [name for name, feature in features.items() if isinstance(feature, kind)]
             key = fitting[0] if len(fitting) == 1 else None
         if key is None or key not in features:
-            raise UsageError(f"tfds:{self.name}: say {option}=NAME, one of its features {', '.join(features)}.")
+            raise UsageError(f"tfds:{self.name}: say {option}=NAME, one of its features {', '.join(sorted(features))}.")
         return key
 
     def has(self, split: str) -> bool:

@@ -1,4 +1,4 @@
-"""Validators: scores of a model that need no label of the target, the collapse guard before them, and the choice after."""
+"""Validators: scores that need no label of the target, the collapse guard before them, and the choice after."""
 
 from tladapt.evaluation.validators.base import VALIDATORS, ValidationOutputs, Validator
 from tladapt.evaluation.validators.choice import Choice, choose, oracle

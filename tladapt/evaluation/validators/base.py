@@ -31,8 +31,8 @@ class ValidationOutputs(NamedTuple):
 class Validator(abc.ABC):
     """Scores a model without labels of the target; higher is better, always.
 
-    A validator of one's own is a frozen dataclass (its fields are its hyper-parameters) with a `name`, a `summary` of one
-    line, and `score`.
+    A validator of one's own is a frozen dataclass (its fields are its hyper-parameters) with a `name`, a `summary` of
+    one line, and `score`.
 
     Example:
       >>> import dataclasses, numpy as np

@@ -14,8 +14,8 @@ from tladapt.evaluation.validators.base import VALIDATORS, ValidationOutputs, Va
 class Entropy(Validator):
     """`-1/n_t sum_i H(p_i)` over the whole target, `p_i = softmax(z_i)`: in [-ln C, 0] nats, higher = more certain.
 
-    A model that predicts one class with certainty gets the best score of all: use it behind the collapse guard only, and
-    not to compare methods that minimise entropy themselves.
+    A model that predicts one class with certainty gets the best score of all: use it behind the collapse guard only,
+    and not to compare methods that minimise entropy themselves.
 
     Source: Morerio, Cavazza, Murino, "Minimal-Entropy Correlation Alignment for Unsupervised Deep Domain Adaptation",
     ICLR 2018, arXiv 1711.10288.

@@ -55,19 +55,19 @@ def collapse(outputs: ValidationOutputs, *, diversity: float = 0.4, rank: float 
 
     1. features or logits that are not finite;
     2. every target example predicted as one class, where the source has several;
-    3. predictions too uneven: `H(h) < diversity * min(H(q), ln n_t)`, `h` the histogram of predicted classes on the target
-       and `q` the source's class prior. With `exp(H)` read as an effective number of classes, a model must use more than
-       `K ** diversity` of the source's K. At 0.4 these are 1.3 of 2 (a class with 8 % of the predictions suffices),
-       2.5 of 10, 5.3 of 65, 16 of 1000. Two of ten classes fail, with up to 4 % of the examples strewn over the others;
-       a target that really holds a third of the source's ten or more classes (partial adaptation) passes;
-    4. features too flat: `ln r < rank * ln min(K - 1, d, n_t - 1)`, `r` the effective rank of the target's features. K
-       class means that are equally far from each other span K - 1 directions (Papyan et al., 2020, arXiv 2008.08186), so
-       the bound leaves trained models much room; two classes may lie on a line.
+    3. predictions too uneven: `H(h) < diversity * min(H(q), ln n_t)`, `h` the histogram of predicted classes on the
+       target and `q` the source's class prior. With `exp(H)` read as an effective number of classes, a model must use
+       more than `K ** diversity` of the source's K. At 0.4 these are 1.3 of 2 (a class with 8 % of the predictions
+       suffices), 2.5 of 10, 5.3 of 65, 16 of 1000. Two of ten classes fail, with up to 4 % of the examples strewn over
+       the others; a target that really holds a third of ten or more classes (partial adaptation) passes;
+    4. features too flat: `ln r < rank * ln min(K - 1, d, n_t - 1)`, `r` the effective rank of the target's features.
+       K class means that are equally far from each other span K - 1 directions (Papyan, Han, Donoho, PNAS 2020, arXiv
+       2008.08186), so the bound leaves trained models much room; two classes may lie on a line.
 
-    The bounds are on a logarithmic scale so that one number serves 2 and 1,000 classes. They are set to refuse what nobody
-    would ship and nothing else: a first look at a model that has learned three of ten classes passes.
-    With very few classes and a very different prior in the target (a balanced source, 5 % positives in the target), sign 3
-    can be wrong: lower `diversity` there.
+    The bounds are on a logarithmic scale so that one number serves 2 and 1,000 classes. They are set to refuse what
+    nobody would ship and nothing else: a first look at a model that has learned three of ten classes passes.
+    With very few classes and a very different prior in the target (a balanced source, 5 % positives in the target),
+    sign 3 can be wrong: lower `diversity` there.
 
     Args:
       outputs: of the model to judge. Without source labels the prior is taken as uniform over the C logits.

@@ -20,9 +20,9 @@ class InformationMaximization(Validator):
     prediction both score 0; the best score needs certain predictions spread evenly over the classes, so under a strong
     shift of the class prior it favours models that are too even.
 
-    Source: Bridle, Heading, MacKay, "Unsupervised Classifiers, Mutual Information and 'Phantom Targets'", NIPS 1991; as a
-    validator: Musgrave, Belongie, Lim, "Three New Validators and a Large-Scale Benchmark Ranking for Unsupervised Domain
-    Adaptation", 2022, arXiv 2208.07360.
+    Source: Bridle, Heading, MacKay, "Unsupervised Classifiers, Mutual Information and 'Phantom Targets'", NIPS 1991;
+    as a validator: Musgrave, Belongie, Lim, "Three New Validators and a Large-Scale Benchmark Ranking for Unsupervised
+    Domain Adaptation", 2022, arXiv 2208.07360.
 
     Example:
       >>> import numpy as np

@@ -1,0 +1,9 @@
+"""Networks that make features, one architecture a file."""
+
+from tladapt.models.backbones.auto import Auto
+from tladapt.models.backbones.base import BACKBONES, Backbone
+from tladapt.models.backbones.digits_cnn import DigitsCNN
+from tladapt.models.backbones.lenet import LeNet
+from tladapt.models.backbones.mlp import MLP
+
+__all__ = ["BACKBONES", "MLP", "Auto", "Backbone", "DigitsCNN", "LeNet"]

@@ -1,0 +1,43 @@
+"""The backbone that fits the shape of the inputs."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import ClassVar
+
+from flax import nnx
+
+from tladapt.errors import UsageError
+from tladapt.models.backbones.base import BACKBONES, Backbone
+from tladapt.models.backbones.digits_cnn import DigitsCNN
+from tladapt.models.backbones.mlp import MLP
+
+_LARGEST = 64  # pixels a side that three halvings leave small enough to flatten
+
+
+@BACKBONES.register("auto")
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Auto(Backbone):
+    """`mlp` for vectors and for images too small to be halved three times, `digits_cnn` for images up to 64 pixels."""
+
+    name: ClassVar[str] = "auto"
+    summary: ClassVar[str] = "mlp for vectors, digits_cnn for small images"
+
+    def choose(self, shape: tuple[int, ...]) -> Backbone:
+        """Return the backbone for inputs of this shape.
+
+        Raises:
+          UsageError: for inputs that none of them suits.
+        """
+        if len(shape) == 1:
+            return MLP()
+        if len(shape) == 3 and max(shape[:2]) <= _LARGEST:
+            return DigitsCNN() if min(shape[:2]) >= 8 else MLP()
+        others = ", ".join(name for name in BACKBONES if name != self.name)
+        raise UsageError(
+            f"backbone 'auto' knows vectors (d,) and images (height, width, channels) of at most {_LARGEST} pixels"
+            f" a side; these inputs have shape {shape}. Name a backbone ({others}) or pass a module of your own."
+        )
+
+    def build(self, shape: tuple[int, ...], *, rngs: nnx.Rngs) -> nnx.Module:
+        return self.choose(shape).build(shape, rngs=rngs)
