@@ -43,7 +43,7 @@ def test_where_nothing_passes_the_last_step_stands_in_and_says_so():
 def test_errors_name_what_is_known():
     with pytest.raises(UsageError, match="no evaluation to choose from"):
         choose([{"kind": "train", "step": 1}])
-    with pytest.raises(UsageError, match="'imm'.* Did you mean 'im'"):
+    with pytest.raises(UsageError, match=r"'imm'.* Did you mean 'im'"):
         choose([row(100, 1.0)], "imm")
 
 

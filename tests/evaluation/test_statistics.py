@@ -40,7 +40,7 @@ def test_paired_test_equals_scipy(n):
 
 def test_the_pairing_matters():
     seeds = np.array([0.60, 0.70, 0.80, 0.90])
-    better = seeds + [0.01, 0.011, 0.009, 0.012]
+    better = seeds + np.array([0.01, 0.011, 0.009, 0.012])
     assert paired_test(better, seeds).p < 0.01 < 0.5 < stats.ttest_ind(better, seeds).pvalue
 
 

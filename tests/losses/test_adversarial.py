@@ -74,8 +74,9 @@ def test_coefficient_may_be_traced_and_gets_no_gradient():
 
 
 def test_coefficient_keeps_its_digits_in_half_precision():
-    gradient = jax.grad(lambda x: gradient_reversal(x, 0.4621).astype(jnp.float32) * 256.0)(jnp.bfloat16(1.0))
-    assert float(gradient) == float(jnp.bfloat16(-0.4621 * 256))
+    """0.3 * 3 is 0.8984 in bfloat16; with 0.3 rounded to bfloat16 first it would be 0.9023."""
+    gradient = jax.grad(lambda x: gradient_reversal(x, 0.3).astype(jnp.float32) * 3.0)(jnp.bfloat16(1.0))
+    assert float(gradient) == -0.8984375
 
 
 def test_reversal_refuses_what_would_do_nothing_or_twice():

@@ -10,7 +10,12 @@ import numpy as np
 import pytest
 
 from tests.losses import naive
-from tladapt.losses import class_balance, confidence_mask, consistency
+from tladapt import losses
+
+# Compiled once a shape: eagerly every operation would be compiled by itself.
+class_balance = jax.jit(losses.class_balance)
+confidence_mask = jax.jit(losses.confidence_mask, static_argnames=("threshold",))
+consistency = jax.jit(losses.consistency, static_argnames=("confidence",))
 
 
 def test_values_equal_naive_references_in_float64():

@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 
 from tests.losses import naive
-from tladapt.losses import coral
+from tladapt import losses
+
+# Compiled once a shape: eagerly every operation would be compiled by itself.
+coral = jax.jit(losses.coral)
 
 
 def two_batches(n_s=9, n_t=7, d=4):

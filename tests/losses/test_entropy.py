@@ -10,7 +10,13 @@ import numpy as np
 import pytest
 
 from tests.losses import naive
-from tladapt.losses import certainty_weights, diversity, entropy, information_maximization
+from tladapt import losses
+
+# Compiled once a shape: eagerly every operation would be compiled by itself.
+certainty_weights = jax.jit(losses.certainty_weights, static_argnames=("detach",))
+diversity = jax.jit(losses.diversity)
+entropy = jax.jit(losses.entropy)
+information_maximization = jax.jit(losses.information_maximization)
 
 
 @pytest.mark.parametrize("name", ["entropy", "diversity", "information_maximization"])

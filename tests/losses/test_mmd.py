@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 
 from tests.losses import naive
-from tladapt.losses import mk_mmd
+from tladapt import losses
+
+# Compiled once a shape: eagerly every operation would be compiled by itself.
+mk_mmd = jax.jit(losses.mk_mmd, static_argnames=("estimator", "multiples", "bandwidth"))
 
 ESTIMATORS = ("unbiased", "biased", "linear")
 

@@ -8,7 +8,11 @@ import numpy as np
 import pytest
 
 from tests.losses import naive
-from tladapt.losses import cross_entropy, pseudo_label
+from tladapt import losses
+
+# Compiled once a shape: eagerly every operation would be compiled by itself.
+cross_entropy = jax.jit(losses.cross_entropy)
+pseudo_label = jax.jit(losses.pseudo_label, static_argnames=("threshold",))
 
 
 @pytest.mark.parametrize("threshold", [0.0, 0.6])
@@ -25,6 +29,8 @@ def test_nothing_passes_a_threshold_of_one(threshold):
     value, gradient = jax.value_and_grad(lambda z: pseudo_label(z, threshold=threshold))(logits)
     assert float(value) == 0
     np.testing.assert_array_equal(gradient, 0)
+    other = jnp.argmin(logits, axis=1)  # labels that would cost a lot, held with a confidence of exactly 1
+    assert float(pseudo_label(logits, other, threshold=threshold, confidence=jnp.ones(9))) == 0
 
 
 def test_labels_are_fixed_and_masked_examples_count():

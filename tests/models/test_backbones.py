@@ -38,12 +38,16 @@ def test_features(spec, shape, width):
     x = inputs(shape)
     features = module(x)
     assert features.shape == (4, width) and module.out_features == width and features.dtype == jnp.float32
-    assert module(x.astype(jnp.bfloat16)).dtype == jnp.bfloat16
+    low = jax.ShapeDtypeStruct(x.shape, jnp.bfloat16)
+    graph, state = nnx.split(module)
+    assert jax.eval_shape(lambda s, x: nnx.merge(graph, s, copy=True)(x), nnx.as_pure(state), low).dtype == jnp.bfloat16
     again = spec.build(shape, rngs=nnx.Rngs(0))
     jax.tree.map(np.testing.assert_array_equal, nnx.state(again, nnx.Param), nnx.state(module, nnx.Param))
     # Every parameter matters.
     graph, params, rest = nnx.split(again, nnx.Param, ...)
-    gradients = jax.grad(lambda p: jnp.square(nnx.merge(graph, p, rest, copy=True)(x) - 1.0).sum())(nnx.as_pure(params))
+    rest = nnx.as_pure(rest)
+    gradient_of = jax.jit(jax.grad(lambda params: jnp.square(nnx.merge(graph, params, rest, copy=True)(x) - 1.0).sum()))
+    gradients = gradient_of(nnx.as_pure(params))
     for path, gradient in jax.tree_util.tree_leaves_with_path(gradients):
         assert float(jnp.abs(gradient).max()) > 0.0, path
 

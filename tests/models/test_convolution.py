@@ -62,8 +62,8 @@ def test_value_and_gradients_are_those_of_lax(name, dtype, tolerance):
     with jax.enable_x64(dtype is np.float64):
         x, kernel, options = case(name, dtype)
         np.testing.assert_array_equal(conv2d(x, kernel, **options), reference(x, kernel, **options))
-        ours = jax.grad(lambda *a: loss_of(conv2d, options, *a), (0, 1))(x, kernel)
-        autodiff = jax.grad(lambda *a: loss_of(reference, options, *a), (0, 1))(x, kernel)
+        ours = jax.jit(jax.grad(lambda *a: loss_of(conv2d, options, *a), (0, 1)))(x, kernel)
+        autodiff = jax.jit(jax.grad(lambda *a: loss_of(reference, options, *a), (0, 1)))(x, kernel)
         for got, wanted in zip(ours, autodiff, strict=True):
             assert got.dtype == dtype and got.shape == wanted.shape
             np.testing.assert_allclose(got, wanted, rtol=tolerance, atol=tolerance * float(jnp.abs(wanted).max()))
@@ -96,8 +96,8 @@ def test_second_order(name):
             own = jax.grad(lambda kernel: loss_of(convolution, options, x, kernel))(kernel)
             return (gradient**3).sum() + (own**2).sum()
 
-        ours = jax.grad(lambda *a: penalty(conv2d, *a), (0, 1))(x, kernel)
-        autodiff = jax.grad(lambda *a: penalty(reference, *a), (0, 1))(x, kernel)
+        ours = jax.jit(jax.grad(lambda *a: penalty(conv2d, *a), (0, 1)))(x, kernel)
+        autodiff = jax.jit(jax.grad(lambda *a: penalty(reference, *a), (0, 1)))(x, kernel)
         for got, wanted in zip(ours, autodiff, strict=True):
             np.testing.assert_allclose(got, wanted, rtol=1e-9, atol=1e-10 * float(jnp.abs(wanted).max()))
 

@@ -100,8 +100,8 @@ def test_a_module_of_ones_own_is_not_changed():
     assert leaves(model.backbone).keys() == before.keys()
     np.testing.assert_array_equal(model.backbone.conv.kernel[...], own.conv.kernel[...])
     model(inputs())  # moves statistics and random counts of the copy
-    graph, state = nnx.split(model)
-    jax.jit(lambda state: jax.tree.map(lambda leaf: leaf, state), donate_argnums=0)(nnx.as_pure(state))
+    state = nnx.as_pure(nnx.state(model))
+    jax.jit(lambda state: jax.tree.map(lambda leaf: leaf, state), donate_argnums=0)(state)
     assert not any(leaf.is_deleted() for leaf in jax.tree.leaves(nnx.state(own)))  # own buffers, not only own variables
     jax.tree.map(np.testing.assert_array_equal, leaves(own), before)
     assert own.norm.use_running_average and not model.backbone.norm.use_running_average

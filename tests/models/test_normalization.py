@@ -59,8 +59,8 @@ def test_gradients_of_first_and_second_order(shape):
             return sum((g**2).sum() for g in jax.grad(lambda *a: loss(layer, *a), (0, 1, 2))(*arguments))
 
         for function in (loss, penalty):
-            ours = jax.grad(lambda *a, f=function: f(batch_norm, *a), (0, 1, 2))(x, scale, bias)
-            autodiff = jax.grad(lambda *a, f=function: f(textbook, *a), (0, 1, 2))(x, scale, bias)
+            ours = jax.jit(jax.grad(lambda *a, f=function: f(batch_norm, *a), (0, 1, 2)))(x, scale, bias)
+            autodiff = jax.jit(jax.grad(lambda *a, f=function: f(textbook, *a), (0, 1, 2)))(x, scale, bias)
             for got, wanted in zip(ours, autodiff, strict=True):
                 np.testing.assert_allclose(got, wanted, rtol=1e-6, atol=1e-9 * max(1.0, float(jnp.abs(wanted).max())))
 
@@ -75,8 +75,7 @@ def test_far_from_zero(offset, first):
     y, got_mean, got_variance = batch_norm(x, jnp.ones(3), jnp.zeros(3))
     np.testing.assert_allclose(got_mean, mean, rtol=1e-6)
     np.testing.assert_allclose(got_variance, variance, rtol=1e-4)
-    # The mean itself is rounded to float32: half a step of it, in deviations.
-    np.testing.assert_allclose(y, wanted, atol=2e-5 + np.spacing(np.float32(abs(offset))) / np.sqrt(variance.min()))
+    np.testing.assert_allclose(y, wanted, rtol=1e-4, atol=2e-5)
 
 
 def test_constant_channels_stay_finite():
@@ -86,7 +85,7 @@ def test_constant_channels_stay_finite():
         x
     )
     np.testing.assert_array_equal(variance, 0.0)
-    np.testing.assert_allclose(y, 0.0, atol=0.1)  # half a step of float32 at 1000, times 1 / sqrt(epsilon)
+    np.testing.assert_array_equal(y, 0.0)
     assert np.isfinite(gradient).all()
 
 

@@ -11,6 +11,7 @@ from tladapt.reporting import read_run, write_figures
 from tladapt.reporting.confusion import confusion_figure
 from tladapt.reporting.curves import curves_figure, title_of
 from tladapt.reporting.embedding import embedding_figure, project
+from tladapt.reporting.style import style
 
 
 def texts(figure):
@@ -18,6 +19,12 @@ def texts(figure):
     import matplotlib.text
 
     return " | ".join(found.get_text() for found in figure.findobj(matplotlib.text.Text) if found.get_text())
+
+
+def drawn(make, folder):
+    """The figure as it is written."""
+    with style():
+        return make(read_run(folder))
 
 
 def panels(figure):
@@ -47,7 +54,7 @@ def test_all_figures_are_written_and_show_something(make_run):
 
 
 def test_curves_have_a_panel_for_each_quantity(make_run):
-    figure = curves_figure(read_run(make_run()))
+    figure = drawn(curves_figure, make_run())
     assert set(panels(figure)) == {
         "Accuracy over evaluations",
         "Loss terms",
@@ -71,7 +78,7 @@ def test_curves_have_a_panel_for_each_quantity(make_run):
 
 def test_curves_show_the_numbers_of_the_log(make_run):
     run = read_run(make_run())
-    figure = curves_figure(run)
+    figure = drawn(curves_figure, run.path)
     by_title = dict(zip(panels(figure), figure.axes, strict=True))
     target = by_title["Accuracy over evaluations"].lines[1]
     np.testing.assert_allclose(target.get_ydata(), [100 * row["target/accuracy"] for row in run.of_kind("eval")])
@@ -80,21 +87,22 @@ def test_curves_show_the_numbers_of_the_log(make_run):
 
 
 def test_panels_without_data_are_left_out(make_run):
-    titles = panels(curves_figure(read_run(make_run("plain", method="source_only"))))
+    titles = panels(drawn(curves_figure, make_run("plain", method="source_only")))
     assert "Domain discriminator" not in titles and "Adaptation coefficient" not in titles
-    assert "oracle" not in texts(curves_figure(read_run(make_run("unlabelled", labelled=False))))
+    assert "oracle" not in texts(drawn(curves_figure, make_run("unlabelled", labelled=False)))
 
 
 def test_many_log_points_are_shown_as_a_moving_average_that_says_so(make_run):
-    said = texts(curves_figure(read_run(make_run(log_every=5))))
+    said = texts(drawn(curves_figure, make_run(log_every=5)))
     assert "moving average" in said
-    assert "moving average" not in texts(curves_figure(read_run(make_run("few"))))
+    assert "moving average" not in texts(drawn(curves_figure, make_run("few")))
 
 
 def test_an_oracle_run_carries_the_word(make_run):
     run = read_run(shrink(make_run(method="target_only")))
     assert "oracle" in title_of(run)
-    for figure in (curves_figure(run), confusion_figure(run), embedding_figure(run)):
+    for make in (curves_figure, confusion_figure, embedding_figure):
+        figure = drawn(make, run.path)
         assert "target_only (oracle: trained on target labels)" in texts(figure)
 
 
@@ -102,7 +110,7 @@ def test_confusion_shows_counts_and_shares(make_run):
     folder = make_run(classes=("cat", "dog", "owl"))
     logits = np.eye(3)[[0, 0, 0, 1, 1, 1, 1, 2]]
     np.savez(folder / "outputs.npz", test_logits=logits, test_labels=[0, 0, 0, 0, 1, 1, 1, 1])
-    figure = confusion_figure(read_run(folder))
+    figure = drawn(confusion_figure, folder)
     image = figure.axes[0].images[0].get_array()
     np.testing.assert_allclose(image[:2], [[75, 25, 0], [0, 75, 25]])
     assert image.mask[2].all()  # no owl was tested: no share, and no division by zero
@@ -115,13 +123,13 @@ def test_confusion_shows_counts_and_shares(make_run):
 def test_confusion_and_embedding_bear_any_number_of_classes(make_run, size):
     folder = shrink(make_run(classes=tuple(f"a_rather_long_name_{index}" for index in range(size)), log_every=500))
     assert [file.stem for file in write_figures(folder)] == ["curves", "confusion", "embedding"]
-    assert ("a_rather_long_n…" in texts(embedding_figure(read_run(folder)))) == (size <= 40)
+    assert ("a_rather_long_n…" in texts(drawn(embedding_figure, folder))) == (size <= 40)
 
 
 def test_runs_without_labels_or_outputs_have_fewer_figures(make_run):
     unlabelled = shrink(make_run("unlabelled", labelled=False))
     assert [file.stem for file in write_figures(unlabelled)] == ["curves", "embedding"]
-    assert "labels unknown" in texts(embedding_figure(read_run(unlabelled)))
+    assert "labels unknown" in texts(drawn(embedding_figure, unlabelled))
     running = make_run("running", finished=False, outputs=False)
     assert [file.stem for file in write_figures(running)] == ["curves"]
     (running / "metrics.jsonl").write_text("")

@@ -73,8 +73,8 @@ def test_garbled_outputs_are_told_apart(make_run):
     whole = (folder / "outputs.npz").read_bytes()
     for content in (whole[: len(whole) // 2], b"", b"no arrays"):
         (folder / "outputs.npz").write_bytes(content)
-        with pytest.raises(DamagedDataError, match="outputs.npz"):
+        with pytest.raises(DamagedDataError, match=r"outputs\.npz"):
             read_run(folder).outputs()
     np.savez(folder / "outputs.npz", bad=np.array([object()]))
-    with pytest.raises(DamagedDataError, match="outputs.npz"):
+    with pytest.raises(DamagedDataError, match=r"outputs\.npz"):
         read_run(folder).outputs()

@@ -202,3 +202,6 @@ def test_terminal_table_fits_80_columns_and_says_once_what_is_shared(runs):
     assert text.count("digits-photo") == 1 and "4 (2 data seeds)" in text
     for words in ("source_only", "dann", "82.0±3.2", "labels)"):
         assert words in text
+    narrow = Console(width=60, file=io.StringIO(), color_system=None)
+    narrow.print(to_rich(results_table(runs("source_only", BASE) + runs("dann", DANN, steps=600))))
+    assert "…" not in narrow.file.getvalue()  # broken over lines rather than cut

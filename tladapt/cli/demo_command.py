@@ -7,18 +7,25 @@ from typing import Any
 
 import click
 
+from tladapt.cli.options import Whole, as_json, whole
+
 METHODS = ("source_only", "dann", "mmd")
 STEPS = 1500
 
 
-@click.command(name="demo", short_help="Train source-only, DANN and MK-MMD on the embedded scenario, and compare them.")
+@click.command(name="demo")
 @click.option("--out", default="runs/demo", show_default=True, metavar="DIR", help="Where the run folders go.")
-@click.option("--seeds", default=3, show_default=True, type=click.IntRange(min=1), help="How many seeds each.")
-@click.option("--steps", default=STEPS, show_default=True, type=click.IntRange(min=1), help="Steps of each run.")
-@click.option("--data-seed", default=0, show_default=True, type=click.IntRange(min=0), help="Which scans and photo patches.")
-@click.option("--methods", default=",".join(METHODS), show_default=True, help="Methods, separated by commas.")
+@whole("--seeds", 3, "How many seeds each.")
+@whole("--steps", STEPS, "Steps of each run.")
+@click.option(
+    "--data-seed", default=0, show_default=True, type=Whole(0), metavar="N", help="Which scans and photo patches."
+)
+@click.option(
+    "--methods", default=",".join(METHODS), show_default=True, metavar="NAMES", help="Methods, separated by commas."
+)
 @click.option("--no-figures", is_flag=True, help="Leave the figures out.")
-def command(out: str, seeds: int, steps: int, data_seed: int, methods: str, no_figures: bool) -> None:
+@as_json()
+def command(out: str, seeds: int, steps: int, data_seed: int, methods: str, no_figures: bool, as_json: bool) -> None:
     """Train each method on digits-photo (scans to digits on photographs), and print an honest table.
 
     Finished runs in the folder are kept, unfinished ones go on.
@@ -27,36 +34,65 @@ def command(out: str, seeds: int, steps: int, data_seed: int, methods: str, no_f
 
     import tladapt
     from tladapt.cli.progress import Progress
-    from tladapt.training.folder import RunFolder
+    from tladapt.cli.train_command import draw
 
-    names = [name.strip() for name in methods.split(",") if name.strip()]
+    configs = _configs(methods, steps)
     scenario = tladapt.load("digits-photo", seed=data_seed)
-    data = {"name": "digits-photo", "options": {"seed": data_seed}}
     folders: list[Path] = []
     started = time.perf_counter()
     for seed in range(seeds):
-        for name in names:
-            config = tladapt.Config(method=name, steps=steps)
-            folder = Path(out) / f"data{data_seed}" / f"{name}-seed{seed}"
+        for name, config in configs.items():
+            folder = Path(out) / f"data{data_seed}-steps{steps}" / f"{name}-seed{seed}"
             folders.append(folder)
-            with Progress(f"{name}, seed {seed}") as progress:
-                resume = (RunFolder(folder).path / "config.json").is_file()
-                tladapt.run(config, scenario, seed=seed, out=folder, callbacks=(progress,), resume=resume, data=data)
-    minutes = (time.perf_counter() - started) / 60
-    _show(folders, no_figures)
-    click.echo(f"Trained in {minutes:.1f} minutes. The contrast of digits-photo was chosen with target labels in sight, on other data seeds.")
-    click.echo(f"Run folders with figures: {Path(out).resolve()}")
+            there = (folder / "config.json").is_file()
+            with Progress(f"{name}, seed {seed}", quiet=as_json) as progress:
+                _run(config, scenario, seed=seed, out=folder, callbacks=(progress,), resume=there)
+                if not no_figures and not (folder / "figures").is_dir():
+                    draw(folder, progress)
+    _show(folders, as_json)
+    if not as_json:
+        click.echo(f"\nTrained in {(time.perf_counter() - started) / 60:.1f} minutes, figures included.")
+        click.echo("The contrast of digits-photo was chosen with target labels in sight, on other data seeds.")
+        click.echo(f"Run folders{'' if no_figures else ' with figures'}: {folders[0].resolve().parent}")
 
 
-def _show(folders: list[Path], no_figures: bool) -> None:
+def _configs(methods: str, steps: int) -> dict[str, Any]:
+    """Return a config for each named method; a misspelt name is told before anything is trained."""
+    import tladapt
+    from tladapt.errors import UsageError
+
+    names = [name.strip() for name in methods.split(",") if name.strip()]
+    if not names:
+        raise UsageError("--methods names no method, such as --methods source_only,dann.")
+    return {name: tladapt.Config(method=name, steps=steps) for name in names}
+
+
+def _run(config: Any, scenario: Any, **rest: Any) -> None:
+    import tladapt
+    from tladapt.errors import UsageError
+
+    try:
+        tladapt.run(config, scenario, **rest)
+    except UsageError as error:
+        if not rest["resume"]:
+            raise
+        raise UsageError(f"{error}\nChoose another folder with --out, or remove that one.") from None
+    except KeyboardInterrupt as stop:
+        raise KeyboardInterrupt(str(stop) or "interrupted. The same command goes on from here.") from None
+
+
+def _show(folders: list[Path], as_json: bool) -> None:
+    from tladapt.reporting import read_run, results_table, to_rich
+
+    table = results_table([read_run(folder) for folder in folders])
+    if as_json:
+        import dataclasses
+
+        from tladapt.cli.show import print_json
+
+        rows = [dataclasses.asdict(row) for row in table.rows]
+        print_json({"rows": rows, "notes": table.notes, "folders": [str(folder) for folder in folders]})
+        return
     from rich.console import Console
 
-    from tladapt.reporting import read_run, results_table, to_rich, write_figures
-
-    console: Any = Console(highlight=False)
-    if not no_figures:
-        with console.status("drawing figures"):
-            for folder in folders:
-                if not (folder / "figures").is_dir():
-                    write_figures(folder)
-    console.print(to_rich(results_table([read_run(folder) for folder in folders])))
+    Console(highlight=False).print(to_rich(table))

@@ -2,54 +2,70 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
+from tladapt.cli.options import WithFields, as_json, given_fields
 
-@click.command(
-    name="eval",
-    short_help="Evaluate a finished run again.",
-    context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
-)
+
+@click.command(name="eval", cls=WithFields, groups=("data",))
 @click.argument("folder", metavar="DIR")
 @click.option("--which", default="last", show_default=True, help="last, chosen, oracle, or a step with a checkpoint.")
-@click.option("--data", default=None, metavar="NAME", help="Other data than the run's own; its test set is used.")
-@click.option("--data-dir", default=None, metavar="DIR", help="Where data sets are; or set TLADAPT_DATA.")
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@click.option("--data", metavar="NAME", help="Other data than the run's own; its test set is used.")
+@click.option("--data-dir", metavar="DIR", help="Where data sets are; or set TLADAPT_DATA.")
+@as_json()
 @click.pass_context
 def command(ctx: click.Context, folder: str, which: str, data: str | None, data_dir: str | None, as_json: bool) -> None:
-    """Load the model of a finished run and score it on the target's labelled test set."""
+    """Score the model of a finished run on the target's labelled test set.
+
+    Options of the data may be given, too: --data.seed 3
+    """
     import tladapt
-    from tladapt.cli.parts import dotted
-    from tladapt.errors import UsageError
+    from tladapt.cli.parts import step_or_word
     from tladapt.evaluation import classification_metrics
+
+    result = tladapt.open_run(folder, which=step_or_word(which))
+    scenario = _scenario(folder, result, data, data_dir, given_fields(ctx)["data"])
+    test = scenario.test
+    metrics = classification_metrics(result.logits(test), test.y, scenario.classes, groups=test.groups)
+    from tladapt.cli.show import interval, percent, print_json
+
+    if as_json:
+        print_json({"folder": folder, "which": which, "scenario": scenario.name, "examples": len(test), **metrics})
+        return
+    click.echo(f"{scenario.name}, {len(test):,} test examples, {'step ' * which.isdigit()}{which}:")
+    click.echo(f"accuracy {percent(metrics['accuracy'])}{interval(metrics['interval'])}")
+    click.echo(f"mean over classes {percent(metrics['mean_class_accuracy'])}, macro-F1 {percent(metrics['macro_f1'])}")
+
+
+def _scenario(folder: str, result: Any, data: str | None, data_dir: str | None, options: dict[str, Any]) -> Any:
+    """Return what to evaluate on, with a test set that the run's model can read."""
+    import tladapt
+    from tladapt.errors import UsageError
     from tladapt.training.folder import RunFolder
 
-    options = dotted(ctx.args, ctx.command)["data"]
-    result = tladapt.open_run(folder, which=int(which) if which.isdigit() else which)
+    record = RunFolder(folder).read_json("config.json")["scenario"]
     if data is None:
-        record = RunFolder(folder).read_json("config.json")["scenario"]
         if not record["data"]:
             raise UsageError(f"the run in {folder} was made from Python; say what to evaluate it on with --data.")
         data, options = record["data"], {**record["options"], **options}
     scenario = tladapt.load(data, data_dir, **options)
     if scenario.test is None:
-        raise UsageError(f"scenario {scenario.name!r} has no labelled test set to evaluate on.")
+        raise UsageError(f"{scenario.name} has no labelled test set, so there is nothing to compare predictions with.")
     if scenario.classes != result.classes:
         raise UsageError(
-            f"the run knows the classes {', '.join(result.classes)}; {scenario.name!r} has {', '.join(scenario.classes)}."
+            f"the run in {folder} knows the classes {_some(result.classes)}; {scenario.name} has"
+            f" {_some(scenario.classes)}. Names and order have to be equal."
         )
-    metrics = classification_metrics(
-        result.logits(scenario.test), scenario.test.y, scenario.classes, groups=scenario.test.groups
-    )
-    if as_json:
-        import json
+    shape = tuple(record["shape"])
+    if scenario.test.shape != shape:
+        raise UsageError(
+            f"the run in {folder} takes inputs of shape {shape}; those of {scenario.name} are {scenario.test.shape}."
+            " Images can be resized as they are loaded (--data.size)."
+        )
+    return scenario
 
-        from tladapt.training.folder import jsonable
 
-        click.echo(json.dumps(jsonable({"scenario": scenario.name, "which": which, **metrics}), indent=1))
-        return
-    from tladapt.cli.show import percent
-
-    low, high = metrics["interval"]
-    click.echo(f"{scenario.name}, {which} step: accuracy {percent(metrics['accuracy'])} (95 % interval {100 * low:.1f} to {100 * high:.1f})")
-    click.echo(f"mean over classes {percent(metrics['mean_class_accuracy'])}, macro-F1 {percent(metrics['macro_f1'])}")
+def _some(names: tuple[str, ...]) -> str:
+    return ", ".join(names[:12]) + (f", ... ({len(names)})" if len(names) > 12 else "")

@@ -1,4 +1,4 @@
-"""Options such as `--method.weight 0.5`, and the objects that they make."""
+"""From the text of options to the objects of a run."""
 
 from __future__ import annotations
 
@@ -6,42 +6,14 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-import click
-
+from tladapt.cli.options import Options
 from tladapt.errors import UsageError
 from tladapt.registry import suggest
 
 GROUPS = ("data", "method", "backbone", "recipe", "validator", "penalty", "batchnorm")
 
-Options = Mapping[str, dict[str, str]]
 
-
-def dotted(arguments: list[str], command: click.Command) -> Options:
-    """Return the options `--group.field value` by group.
-
-    Raises:
-      UsageError: for anything else, with the close names.
-    """
-    found: dict[str, dict[str, str]] = {group: {} for group in GROUPS}
-    known = [option for parameter in command.params for option in parameter.opts if option.startswith("--")]
-    rest = list(arguments)
-    while rest:
-        word = rest.pop(0)
-        name, equals, value = word.partition("=")
-        group, dot, field = name.removeprefix("--").partition(".")
-        if not name.startswith("--") or not dot or group not in found:
-            choices = [*known, *(f"--{group}.FIELD" for group in GROUPS)]
-            what = "option" if word.startswith("-") else "argument"
-            raise UsageError(f"There is no {what} {word!r}.{suggest(name, choices)}")
-        if not equals:
-            if not rest:
-                raise UsageError(f"option {name} needs a value: {name} VALUE.")
-            value = rest.pop(0)
-        found[group][field.replace("-", "_")] = value
-    return found
-
-
-def made(registry: Mapping[str, Any] | Any, name: str, options: Mapping[str, str], kind: str) -> Any:
+def made(registry: Any, name: str, options: Mapping[str, str], kind: str) -> Any:
     """Return the registered thing `name` with fields from options."""
     from tladapt import fields
 
@@ -49,28 +21,64 @@ def made(registry: Mapping[str, Any] | Any, name: str, options: Mapping[str, str
     called = f"{kind} {name!r}"
     if isinstance(thing, type):
         return fields.make(thing, options, called=called)
-    return fields.replace(thing, options, called=called) if options else thing
+    return fields.replace(thing, options, called=called)
+
+
+def backbone_of(name: str, options: Mapping[str, str]) -> Any:
+    """Return the backbone with fields from options."""
+    from tladapt.models import BACKBONES
+
+    if name == "auto" and options:
+        raise UsageError(
+            f"backbone 'auto' picks by the shape of the inputs and has no option {next(iter(options))!r}. Name one,"
+            " such as --backbone digits_cnn; 'tladapt list backbones' shows them with their options."
+        )
+    return made(BACKBONES, name, options, "backbone")
 
 
 def recipe_of(name: str, options: Options, batchnorm: str | None) -> Any:
-    """Return the recipe with its fields and its BatchNorm policy changed as asked for."""
+    """Return the recipe with its fields and its BatchNorm policy changed as asked for.
+
+    A recipe that differs from the registered one gets a star behind its name: tables keep the two apart.
+    """
     from tladapt import fields
-    from tladapt.training.config import BATCHNORM_PRESETS, RECIPES
+    from tladapt.training.recipe import BATCHNORM_PRESETS, RECIPES
 
-    recipe = made(RECIPES, name, options["recipe"], "recipe")
-    policy = recipe.batchnorm
-    if batchnorm is not None:
-        if batchnorm not in BATCHNORM_PRESETS:
-            raise UsageError(f"Unknown BatchNorm preset {batchnorm!r}.{suggest(batchnorm, BATCHNORM_PRESETS)}")
-        policy = BATCHNORM_PRESETS[batchnorm]
+    own = dict(options["recipe"])
+    preset = own.pop("batchnorm", batchnorm)
+    if "groups" in own:
+        raise UsageError("--recipe.groups has no form in text; give it from Python: tladapt.Recipe(groups=(...)).")
+    recipe = made(RECIPES, name, own, "recipe")
+    if preset is not None:
+        if preset not in BATCHNORM_PRESETS:
+            raise UsageError(f"Unknown BatchNorm preset {preset!r}.{suggest(preset, BATCHNORM_PRESETS)}")
+        recipe = dataclasses.replace(recipe, batchnorm=BATCHNORM_PRESETS[preset])
     if options["batchnorm"]:
-        policy = fields.replace(policy, options["batchnorm"], called="the BatchNorm policy")
-    changed = options["recipe"] or policy != recipe.batchnorm
-    return dataclasses.replace(recipe, batchnorm=policy, name=f"{recipe.name}*" if changed else recipe.name)
+        policy = fields.replace(recipe.batchnorm, options["batchnorm"], called="the BatchNorm policy")
+        recipe = dataclasses.replace(recipe, batchnorm=policy)
+    return recipe if recipe == RECIPES[name] else dataclasses.replace(recipe, name=f"{recipe.name}*")
 
 
-def only_for(options: Options, group: str, name: str | None) -> None:
-    """Refuse `--group.field` where no `--group NAME` is given."""
-    if options[group] and name is None:
-        first = next(iter(options[group]))
-        raise UsageError(f"--{group}.{first} needs --{group} NAME.")
+def penalty_of(name: str | None, options: Mapping[str, str]) -> Any:
+    """Return the penalty with fields from options, or None."""
+    from tladapt.penalties import PENALTIES
+
+    if name is not None:
+        return made(PENALTIES, name, options, "penalty")
+    if options:
+        known = " or ".join(f"--penalty {name}" for name in PENALTIES)
+        raise UsageError(f"--penalty.{next(iter(options))} is an option of a penalty, and none is named. Add {known}.")
+    return None
+
+
+def step_or_word(which: str) -> str | int:
+    """Return `--which`: a step as a number, else the word.
+
+    Raises:
+      UsageError: for a word that is none, with the close ones.
+    """
+    if which.isdigit():
+        return int(which)
+    if which not in (words := ("last", "chosen", "oracle")):
+        raise UsageError(f"--which must be last, chosen, oracle or a step; got {which!r}.{suggest(which, words)}")
+    return which

@@ -1,4 +1,4 @@
-"""A progress bar with an ETA, as a callback that watches."""
+"""How a run is watched on the terminal: a bar with an ETA, or lines where there is no terminal."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any
 
 
 class Progress:
-    """Shows a bar on a terminal, and one line an evaluation elsewhere; use it as a context manager and a callback.
+    """A bar on a terminal and one line an evaluation elsewhere, on stderr; a context manager and a callback of a run.
 
     Args:
       title: what is running.
-      quiet: show nothing.
+      quiet: show nothing but what has to be said.
     """
 
     def __init__(self, title: str, *, quiet: bool = False):
@@ -20,11 +20,11 @@ class Progress:
         from rich.progress import Progress as Bar
 
         self._console = Console(stderr=True, highlight=False)
-        self._quiet = quiet
+        self._lines = not quiet and not self._console.is_terminal
         self._title = title
         self._bar: Any = Bar(
-            TextColumn("{task.description}"),
-            BarColumn(),
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=16),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
             TextColumn("ETA"),
@@ -37,6 +37,7 @@ class Progress:
 
     def __enter__(self) -> Progress:
         self._bar.__enter__()
+        self._task = self._bar.add_task(self._title, total=None, word="preparing")
         return self
 
     def __exit__(
@@ -45,28 +46,33 @@ class Progress:
         self._bar.__exit__(kind, error, trace)
 
     def say(self, text: str) -> None:
-        """Print a line above the bar."""
-        if not self._quiet:
-            self._console.print(text, markup=False)
+        """Print a line, above the bar where there is one."""
+        self._console.print(f"{self._title}: {text}", markup=False, soft_wrap=True)
+
+    def word(self, text: str) -> None:
+        """Show a word at the end of the bar."""
+        self._bar.update(self._task, word=text)
 
     def __call__(self, event: Any) -> None:
+        row = event.row
         if event.kind == "start":
-            self._task = self._bar.add_task(self._title, total=event.steps, completed=event.step, word="compiling")
+            self._bar.update(self._task, total=event.steps, completed=event.step, word="compiling")
             if event.step:
-                self.say(f"{self._title}: going on from step {event.step} of {event.steps}")
+                self.say(f"going on from step {event.step} of {event.steps}")
+            elif self._lines:
+                self.say(f"{event.steps} steps")
         elif event.kind == "note":
-            self.say(f"{self._title}: {event.row['text']}")
+            self.say(row["text"])
         elif event.kind == "train":
-            word = f"loss {event.row.get('loss/classification', next(iter(_losses(event.row)), 0.0)):.3f}"
-            self._bar.update(self._task, completed=event.step, word=word)
-        elif event.kind == "eval" and not self._console.is_terminal:
-            row = event.row
-            scores = [f"source accuracy {row['source/accuracy']:.1%}"]
-            scores += [f"{k.removeprefix('validator/')} {v:.3f}" for k, v in row.items() if k == "validator/im" and v is not None]
-            self.say(f"{self._title}: step {event.step} of {event.steps}, " + ", ".join(scores))
+            losses = {name: value for name, value in row.items() if name.startswith("loss/") and value is not None}
+            loss = losses.get("loss/classification", next(iter(losses.values()), None))
+            self._bar.update(self._task, completed=event.step, word="" if loss is None else f"loss {loss:.3f}")
+        elif event.kind == "eval" and self._lines:
+            scores = {
+                name.removeprefix("validator/"): row[name] for name in sorted(row) if name.startswith("validator/")
+            }
+            words = [f"source accuracy {row['source/accuracy']:.1%}"]
+            words += [f"{name} {score:.3f}" for name, score in scores.items() if score is not None]
+            self.say(f"step {event.step} of {event.steps}, " + ", ".join(words))
         elif event.kind == "end":
             self._bar.update(self._task, completed=event.steps, word="done")
-
-
-def _losses(row: Any) -> list[float]:
-    return [value for name, value in row.items() if name.startswith("loss/")]

@@ -6,36 +6,71 @@ from typing import Any
 
 
 def percent(value: Any) -> str:
-    """Return a fraction in percent with one decimal, or a dash."""
+    """Return a fraction in percent with one decimal, or a dash.
+
+    >>> percent(0.8437), percent(None)
+    ('84.4 %', '-')
+    """
     return "-" if value is None else f"{100 * value:.1f} %"
+
+
+def interval(bounds: Any) -> str:
+    """Return a 95 % interval of fractions in words, or nothing.
+
+    >>> interval([0.81, 0.873])
+    ' (95 % interval 81.0 to 87.3)'
+    """
+    return f" (95 % interval {100 * bounds[0]:.1f} to {100 * bounds[1]:.1f})" if bounds else ""
+
+
+def plain_table(title: str) -> Any:
+    """Return an empty table in the one look that all commands have."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    return Table(title=Text(title, style="bold"), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
 
 
 def show_run(result: Any) -> None:
     """Print the table of one run: source and target accuracy at the last, the chosen and the oracle's step."""
     from rich.console import Console
-    from rich.table import Table
 
     console, metrics = Console(highlight=False), result.metrics
     word = " (oracle: trained on the target's labels)" if metrics.get("oracle_run") else ""
-    table = Table(title=f"{metrics['method']} on {metrics['scenario']}, seed {metrics['seed']}{word}", title_justify="left")
+    table = plain_table(f"{metrics['method']} on {metrics['scenario']}, seed {metrics['seed']}{word}")
     for name in ("", "step", "source accuracy", "target accuracy"):
         table.add_column(name, justify="left" if not name else "right")
     rows = {row["step"]: row for row in result.history if row["kind"] == "eval"}
-    shown = [("last", metrics["steps"])]
-    shown += [(f"chosen by {metrics['chosen/validator']}", metrics["chosen/step"])]
+    shown = {"last": metrics["steps"], f"chosen by {metrics['chosen/validator']}": metrics["chosen/step"]}
     if "oracle/step" in metrics:
-        shown += [("oracle (best on test labels)", metrics["oracle/step"])]
-    for name, step in shown:
+        shown["oracle (best on test labels)"] = metrics["oracle/step"]
+    for name, step in shown.items():
         row = rows.get(step, {})
         table.add_row(name, str(step), percent(row.get("source/accuracy")), percent(row.get("target/accuracy")))
     console.print(table)
-    if metrics.get("target/interval"):
-        low, high = metrics["target/interval"]
-        console.print(
-            f"last step on the target's test set: {percent(metrics['target/accuracy'])}"
-            f" (95 % interval {100 * low:.1f} to {100 * high:.1f}), macro-F1 {percent(metrics['target/macro_f1'])}"
-        )
+
+    def say(text: str) -> None:
+        console.print(text, markup=False, soft_wrap=not console.is_terminal)
+
+    if "target/accuracy" in metrics:
+        scores = [percent(metrics[f"target/{name}"]) for name in ("accuracy", "mean_class_accuracy", "macro_f1")]
+        say(f"Last step on the target's test set: {scores[0]}{interval(metrics['target/interval'])},")
+        say(f"mean over classes {scores[1]}, macro-F1 {scores[2]}.")
+    else:
+        say("The target has no labelled test set: its accuracy is not known.")
     for text in metrics.get("warnings", []):
-        console.print(f"Warning: {text}", markup=False)
+        say(f"Warning: {text}")
     if result.folder is not None:
-        console.print(f"Folder: {result.folder}", markup=False, soft_wrap=True)
+        console.print(f"Run folder: {result.folder}", markup=False, soft_wrap=True)
+
+
+def print_json(record: Any) -> None:
+    """Print a record as JSON, NaN as null."""
+    import json
+
+    import click
+
+    from tladapt.training.folder import jsonable
+
+    click.echo(json.dumps(jsonable(record), indent=1, ensure_ascii=False))

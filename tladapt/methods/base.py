@@ -16,6 +16,7 @@ import jax
 from flax import nnx
 
 from tladapt import losses
+from tladapt.errors import UnknownNameError, UsageError
 from tladapt.losses.schedules import LAMBDA_SCHEDULES
 from tladapt.models import Outputs
 from tladapt.registry import Registry, suggest
@@ -36,16 +37,26 @@ class Logged(NamedTuple):
     value: Any
 
 
-Terms = Mapping[str, Term | Logged]
+Terms = Mapping[str, Term | Logged | jax.Array]
+"""Named parts of an objective; a bare scalar is a term of weight 1."""
 
 
 class SourceOutputs(NamedTuple):
-    """What the model made of the source batch: inputs, labels `[n]`, domain ids, positions, features `[n, d]`, logits `[n, C]`."""
+    """What the model made of the source batch.
+
+    Attributes:
+      x: inputs as the model saw them `[n, ...]`.
+      y: class indices `[n]`, int32.
+      domain: which of the source domains each example is from `[n]`, int32.
+      index: position of each example among all of its role `[n]`, int32: where a bank in `memory` keeps it.
+      features: `[n, d]`.
+      logits: `[n, C]`.
+    """
 
     x: jax.Array
     y: jax.Array
     domain: jax.Array
-    index: jax.Array
+    index: jax.Array  # type: ignore[assignment]  # hides tuple.index, which nobody asks a batch for
     features: jax.Array
     logits: jax.Array
 
@@ -55,7 +66,7 @@ class TargetOutputs(NamedTuple):
 
     x: jax.Array
     domain: jax.Array
-    index: jax.Array
+    index: jax.Array  # type: ignore[assignment]  # as above
     features: jax.Array
     logits: jax.Array
 
@@ -96,7 +107,8 @@ class Stage:
       name: how logs call it.
       source, target: which domains a batch of this stage holds; a source-free stage has `source=False`.
       share: its share of the steps, relative to the other stages.
-      refresh: how many times `Method.refresh` sees the whole target in this stage, evenly spaced, the first at its start.
+      refresh: how many times `Method.refresh` sees the whole target in this stage, evenly spaced, the first at its
+        start.
     """
 
     name: str = "adapt"
@@ -128,9 +140,9 @@ class Context:
     """All that a loss may look at, inside the compiled step.
 
     Attributes:
-      source: outputs for the source batch; None where the stage has no source.
-      target: outputs for the target batch; None where the stage has no target.
-      heads: the method's own modules by name, ready to be called.
+      source: `SourceOutputs`; None where the stage has no source, and outside of a loss.
+      target: `TargetOutputs`; None where the stage has no target, and outside of a loss.
+      heads: the method's own modules by name, ready to be called; empty in `after_step`.
       memory: the method's arrays that no gradient touches.
       params: parameters by block (updated ones in `after_step`).
       progress: how far the stage is, in [0, 1).
@@ -156,8 +168,7 @@ class Context:
 
     def schedule(self, name: str) -> jax.Array:
         """Return a named lambda schedule's value at this step (see `tladapt.losses.schedules`)."""
-        if name not in LAMBDA_SCHEDULES:
-            raise ValueError(f"Unknown lambda schedule {name!r}.{suggest(name, LAMBDA_SCHEDULES)}")
+        check_schedule(name)
         return LAMBDA_SCHEDULES[name](self.progress, self.step)
 
     def view(self, domain: Literal["source", "target"], name: str) -> jax.Array:
@@ -251,7 +262,7 @@ class Method:
         return ctx.memory
 
     def refresh(self, ctx: Context, outputs: Outputs) -> PyTree:
-        """Return the memory after a look at the whole target in evaluation mode: `outputs` of `n_target` rows in order."""
+        """Return the memory after a look at the whole target in evaluation mode: all rows, in order, as arrays."""
         return ctx.memory
 
     def predict(self, ctx: Context, x: jax.Array, domain: Literal["source", "target"]) -> Outputs:
@@ -261,6 +272,22 @@ class Method:
 
 
 METHODS: Registry[type[Method]] = Registry("method")
+
+
+def check_schedule(name: str) -> None:
+    """Raise `UnknownNameError` unless `name` is in `LAMBDA_SCHEDULES`, where one of your own goes too."""
+    if name not in LAMBDA_SCHEDULES:
+        raise UnknownNameError(f"Unknown lambda schedule {name!r}.{suggest(name, LAMBDA_SCHEDULES)}")
+
+
+def check_range(method: Method, field: str, within: str) -> None:
+    """Raise `UsageError` unless a field of a method lies in an interval such as "[0, 1)" or "[0, inf)"."""
+    low, high = (float(end) for end in within[1:-1].split(","))
+    value = getattr(method, field)
+    above = value >= low if within[0] == "[" else value > low
+    below = value <= high if within[-1] == "]" else value < high
+    if not (above and below):
+        raise UsageError(f"method {method.name!r}: {field} must lie in {within}, got {value!r}.")
 
 
 def classification(ctx: Context, *, smoothing: float = 0.0) -> Term:

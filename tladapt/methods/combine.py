@@ -16,7 +16,15 @@ from tladapt.models import Outputs
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Combined(Method):
-    """The sum of the terms of several methods; made by `tladapt.methods.combine`."""
+    """The sum of the terms of several methods; made by `tladapt.methods.combine`.
+
+    L = CE_s + sum over methods and their other terms, each with the weight that its method gives it.
+
+    Which parameters move: those that each term moves in its own method; heads and memories are kept apart by the
+    method's name, and randomness too.
+
+    Logged: what the methods log; where two have one name, the later one's carries its method's name ("mmd/lambda").
+    """
 
     methods: tuple[Method, ...]
     """The methods, each with one stage and one update that moves everything."""
@@ -38,26 +46,34 @@ class Combined(Method):
                     f" {len(stages)} stage(s) and {len(updates)} update(s) in all. Train it on its own."
                 )
             if type(method).predict is not Method.predict or "oracle" in method.needs:
-                raise UsageError(f"combine(...) cannot take {method.name!r}: it predicts, or trains, in a way of its own.")
+                raise UsageError(
+                    f"combine(...) cannot take {method.name!r}: it predicts, or trains, in a way of its own."
+                )
             for hook in ("bottleneck", "classifier"):
                 if getattr(type(method), hook) is not getattr(Method, hook):
                     raise UsageError(f"combine(...) cannot take {method.name!r}: it prescribes its own {hook}.")
         views = {method.augmentation for method in self.methods if method.augmentation != "none"}
         if len(views) > 1:
             raise UsageError(f"combine(...): the methods ask for different augmentations {sorted(views)}.")
+        # What is a class's elsewhere is this object's: it depends on what is combined.
+        object.__setattr__(self, "name", "+".join(names))
+        object.__setattr__(self, "needs", frozenset().union(*(method.needs for method in self.methods)))
+        object.__setattr__(self, "augmentation", views.pop() if views else "none")
 
     def _own(self, ctx: Context, method: Method) -> Context:
         prefix = method.name + "."
         heads = {name.removeprefix(prefix): head for name, head in ctx.heads.items() if name.startswith(prefix)}
         return dataclasses.replace(
-            ctx, heads=heads, memory=ctx.memory[method.name], aux=ctx.aux.get(method.name, {})
+            ctx,
+            heads=heads,
+            memory=ctx.memory[method.name],
+            aux=ctx.aux.get(method.name, {}),
+            random_key=ctx.key(method.name),
         )
 
     def heads(self, sizes: Sizes, rngs: nnx.Rngs) -> Mapping[str, nnx.Module]:
         return {
-            f"{method.name}.{name}": head
-            for method in self.methods
-            for name, head in method.heads(sizes, rngs).items()
+            f"{method.name}.{name}": head for method in self.methods for name, head in method.heads(sizes, rngs).items()
         }
 
     def memory(self, start: Start) -> PyTree:
@@ -102,10 +118,20 @@ class Combined(Method):
 
 
 def combine(*methods: Method) -> Combined:
-    """Return the method whose objective is the sum of the terms of `methods`; the source's cross entropy counts once.
+    """Return the method whose objective is the sum of the terms of `methods`.
+
+    The source's cross entropy, the term "classification", counts once: the first method's.
+
+    Args:
+      *methods: two or more, of different names, each with one stage, one update, and the model's own prediction.
 
     Raises:
       UsageError: for a method with several stages or updates, its own prediction, bottleneck or classifier.
+
+    Example:
+      >>> from tladapt import methods
+      >>> methods.combine(methods.dann(), methods.mmd(weight=0.1)).name
+      'dann+mmd'
     """
     for method in methods:
         if not isinstance(method, Method):

@@ -10,7 +10,18 @@ import jax.numpy as jnp
 from flax import nnx
 
 from tladapt import losses
-from tladapt.methods.base import METHODS, Context, Logged, Method, Sizes, Term, Terms, classification
+from tladapt.methods.base import (
+    METHODS,
+    Context,
+    Logged,
+    Method,
+    Sizes,
+    Term,
+    Terms,
+    check_range,
+    check_schedule,
+    classification,
+)
 from tladapt.models import Discriminator
 
 
@@ -19,18 +30,24 @@ from tladapt.models import Discriminator
 class DANN(Method):
     """Domain-adversarial training of neural networks.
 
-    The discriminator D minimises the domain loss L_d = 0.5 (BCE(D(f_s), 1) + BCE(D(f_t), 0)); a gradient reversal between
-    features and D lets the backbone maximise it, with coefficient lambda(p). L_d is log 2 at a tie.
+    The discriminator D minimises the domain loss L_d = 0.5 (BCE(D(f_s), 1) + BCE(D(f_t), 0)); a gradient reversal
+    between features f and D lets the backbone maximise it: min over backbone and classifier of CE_s - lambda(p) L_d.
 
-    Which parameters move: the cross entropy moves backbone and classifier; L_d moves the discriminator (down) and
-    the backbone (up, times lambda).
+    Which parameters move: backbone and classifier by the cross entropy; the discriminator down L_d at its full rate,
+    and the backbone up L_d times lambda. The classifier does not see L_d.
+
+    Logged: `loss/domain`, L_d (log 2 = 0.69 is a tie: a falling L_d is no success); `discriminator/accuracy`, the
+    balanced share of the batch whose domain D tells (0.5 is chance); `lambda`.
 
     Deviations from the paper:
       1. L_d is the mean over each domain, then over the two, so that unequal batch sizes do not tilt it.
-      2. The discriminator ends in one logit instead of two (the same function).
+      2. The discriminator ends in one logit, source against target, whatever the number of sources.
 
-    Source: Ganin, Ustinova, Ajakan, Germain, Larochelle, Laviolette, Marchand, Lempitsky: Domain-adversarial training of
-    neural networks. JMLR 17, 2016. arXiv 1505.07818. The default discriminator is that of the paper's MNIST network.
+    Defaults: lambda from 0 to 1 by the paper's schedule (section 5.2.2); the discriminator of its MNIST network, one
+    hidden layer of 100. The ResNet recipes of thuml's library take `hidden=(1024, 1024), batch_norm=True`.
+
+    Source: Ganin, Ustinova, Ajakan, Germain, Larochelle, Laviolette, Marchand, Lempitsky: Domain-adversarial training
+    of neural networks. JMLR 17, 2016. arXiv 1505.07818.
     """
 
     name: ClassVar[str] = "dann"
@@ -43,6 +60,10 @@ class DANN(Method):
     """Widths of the discriminator's hidden layers."""
     batch_norm: bool = False
     """Whether the discriminator's hidden layers are batch-normalised."""
+
+    def __post_init__(self) -> None:
+        check_range(self, "weight", "[0, inf)")  # the reversal brings the minus sign itself
+        check_schedule(self.schedule)
 
     def heads(self, sizes: Sizes, rngs: nnx.Rngs) -> Mapping[str, nnx.Module]:
         return {"discriminator": Discriminator(sizes.features, self.hidden, batch_norm=self.batch_norm, rngs=rngs)}

@@ -10,7 +10,18 @@ import jax
 from flax import nnx
 
 from tladapt import losses
-from tladapt.methods.base import METHODS, Context, Method, Sizes, Stage, Term, Terms, Update, classification
+from tladapt.methods.base import (
+    METHODS,
+    Context,
+    Method,
+    Sizes,
+    Stage,
+    Term,
+    Terms,
+    Update,
+    check_range,
+    classification,
+)
 from tladapt.models import Outputs
 
 
@@ -19,26 +30,42 @@ from tladapt.models import Outputs
 class MCD(Method):
     """Maximum classifier discrepancy.
 
-    With disc = mean over batch and classes of |p1 - p2| on the target, each step makes three updates:
-    A moves backbone and both classifiers by CE1 + CE2; B moves the classifiers by CE1 + CE2 - disc;
-    C moves the backbone by disc, `repeat` times. The two classifiers predict together, by the sum of their logits.
+    With disc = mean over batch and classes of |p1 - p2| on the target, each step makes three updates on one batch:
+    A min CE1 + CE2 on the source; B min CE1 + CE2 - disc; C min disc, `repeat` times. The two classifiers predict
+    together, by the sum of their logits.
+
+    Which parameters move: A backbone and both classifiers; B the classifiers; C the backbone. What an update does not
+    move keeps its bits, its momentum too.
+
+    Logged: `loss/classification`, `loss/second_classification`, the cross entropies in A; `loss/disagreement`, disc in
+    B before its update; `loss/discrepancy`, disc in the first of the C updates (0: they agree; at most 2 / C).
 
     Deviations from the paper:
-      1. Both domains pass in one forward where the BatchNorm policy is joint (the authors' digits code passes them one by one).
-      2. `weight` multiplies disc in B and C; 1 is the paper's. The mean over classes is the authors' code (the paper's L1 over C).
+      1. Both domains pass in one forward where the BatchNorm policy is joint (the authors' digits code passes them one
+         by one).
+      2. disc is the mean over classes, as in the authors' code; the L1 distance of the paper's text is C times that.
+         `weight` multiplies disc in B and C: the authors have 1, thuml's library 10 for the 31 classes of Office-31.
+      3. Each classifier is a linear layer, where the authors' digits networks have classifiers with hidden layers.
 
-    Source: Saito, Watanabe, Ushiku, Harada: Maximum classifier discrepancy for unsupervised domain adaptation. CVPR 2018.
-    arXiv 1712.02560. Defaults of the authors' digits code.
+    Defaults: `repeat` 4 and weight 1, as in the authors' digits code (whose Adam at 2e-4 is the recipe `saito2018`).
+
+    Source: Saito, Watanabe, Ushiku, Harada: Maximum classifier discrepancy for unsupervised domain adaptation. CVPR
+    2018. arXiv 1712.02560.
     """
 
     name: ClassVar[str] = "mcd"
 
     repeat: int = 4
-    """How many times the backbone moves in step C."""
+    """How many times the backbone moves in update C."""
     weight: float = 1.0
     """Weight of the discrepancy."""
 
+    def __post_init__(self) -> None:
+        check_range(self, "repeat", "[1, inf)")
+        check_range(self, "weight", "[0, inf)")
+
     def heads(self, sizes: Sizes, rngs: nnx.Rngs) -> Mapping[str, nnx.Module]:
+        # Drawn after the model's own: two classifiers that start equal would never separate.
         return {"second_classifier": sizes.classifier(rngs=rngs)}
 
     def updates(self, stage: Stage) -> tuple[Update, ...]:
@@ -49,7 +76,7 @@ class MCD(Method):
         )
 
     def classify(self, ctx: Context) -> Terms:
-        """Step A: both classifiers learn the source."""
+        """Update A: both classifiers learn the source."""
         second = ctx.heads["second_classifier"](ctx.source.features)  # [n_s, C]
         return {
             "classification": classification(ctx),
@@ -57,11 +84,11 @@ class MCD(Method):
         }
 
     def disagree(self, ctx: Context) -> Terms:
-        """Step B: the classifiers move apart on the target and stay right on the source."""
+        """Update B: the classifiers move apart on the target and stay right on the source."""
         return {**self.classify(ctx), "disagreement": Term(self._discrepancy(ctx), -self.weight)}
 
     def agree(self, ctx: Context) -> Terms:
-        """Step C: the backbone moves the target to where the classifiers agree."""
+        """Update C: the backbone moves the target to where the classifiers agree."""
         return {"discrepancy": Term(self._discrepancy(ctx), self.weight)}
 
     def _discrepancy(self, ctx: Context) -> jax.Array:

@@ -10,7 +10,19 @@ import jax.numpy as jnp
 from flax import nnx
 
 from tladapt import losses
-from tladapt.methods.base import METHODS, Context, Method, PyTree, Stage, Start, Term, Terms, Update, classification
+from tladapt.methods.base import (
+    METHODS,
+    Context,
+    Method,
+    PyTree,
+    Stage,
+    Start,
+    Term,
+    Terms,
+    Update,
+    check_range,
+    classification,
+)
 from tladapt.models import Bottleneck, Outputs, WeightNormLinear
 
 
@@ -19,20 +31,26 @@ from tladapt.models import Bottleneck, Outputs, WeightNormLinear
 class SHOT(Method):
     """Source hypothesis transfer: train on the source, then adapt the backbone on the target alone.
 
-    Stage "source": cross entropy with label smoothing. Stage "target": the classifier is fixed, and the backbone moves by
-    L = mean H(p) - H(mean p) + b CE(p, yhat), with pseudo-labels yhat refreshed over the whole target: centroids of the
-    features (each with a 1 appended, L2-normalised) weighted by the predicted probabilities, nearest centroid by cosine among the
-    classes that are predicted at all, then one more round with the centroids of those labels.
+    Stage "source": cross entropy with label smoothing. Stage "target", which never sees the source: the classifier is
+    fixed, and L = mean H(p) - H(mean p) + b CE(p, yhat), with pseudo-labels yhat of `centroid_labels`, refreshed over
+    the whole target.
 
     Which parameters move: all by the cross entropy of stage one; backbone and bottleneck only in stage two.
+
+    Logged: `loss/classification` in stage one; in stage two `loss/information`, mean H(p) - H(mean p) in nats (-log C
+    is the least: certain and balanced), and `loss/pseudo_labels`, the cross entropy before its weight.
 
     Deviations from the paper:
       1. Stages share the run's steps by `source_share`; the authors count epochs.
       2. The source model is the last of its stage; the authors keep the best on a tenth of the source.
       3. The refreshes are evenly spaced by number, not by epoch.
+      4. Entropies have no 1e-5 inside the logarithm.
 
-    Source: Liang, Hu, Feng: Do we really need to access the source data? Source hypothesis transfer for unsupervised domain
-    adaptation. ICML 2020. arXiv 2002.08546. Defaults of the authors' digits code.
+    Defaults: those of the authors' digits code: b 0.1 (0.3 for objects), smoothing 0.1, 15 refreshes, a bottleneck of
+    256 with dropout. H(mean p) is a statistic of the batch: use batches well above the number of classes.
+
+    Source: Liang, Hu, Feng: Do we really need to access the source data? Source hypothesis transfer for unsupervised
+    domain adaptation. ICML 2020. arXiv 2002.08546.
     """
 
     name: ClassVar[str] = "shot"
@@ -42,13 +60,24 @@ class SHOT(Method):
     smoothing: float = 0.1
     """Label smoothing while the source model is trained."""
     source_share: float = 0.5
-    """Which share of the steps trains the source model, in (0, 1)."""
+    """Which share of the steps trains the source model."""
     refreshes: int = 15
-    """How many times the pseudo-labels are made anew."""
+    """How many times the pseudo-labels are made, the first at the start of stage two."""
     width: int = 256
     """Width of the bottleneck, which is batch-normalised and has no activation."""
     dropout: float = 0.5
     """Dropout in the bottleneck (the authors use it for digits only)."""
+
+    def __post_init__(self) -> None:
+        for field, within in (
+            ("weight", "[0, inf)"),
+            ("smoothing", "[0, 1)"),
+            ("source_share", "(0, 1)"),
+            ("refreshes", "[1, inf)"),  # without one, every pseudo-label would be class 0
+            ("width", "[1, inf)"),
+            ("dropout", "[0, 1)"),
+        ):
+            check_range(self, field, within)
 
     def bottleneck(self, features: int, rngs: nnx.Rngs) -> nnx.Module:
         return Bottleneck(features, self.width, batch_norm=True, relu=False, dropout=self.dropout, rngs=rngs)
@@ -87,18 +116,37 @@ class SHOT(Method):
 
 
 def centroid_labels(features: jax.Array, logits: jax.Array) -> jax.Array:
-    """Return SHOT's pseudo-labels `[n]` from features `[n, d]` and logits `[n, C]` of the whole target."""
+    """Return SHOT's pseudo-labels: the class of the nearest centroid, by cosine.
+
+    With f_i the features with a 1 appended, L2-normalised, the centroids are c_k = sum_i p_ik f_i / sum_i p_ik. Each
+    example takes the nearest one among the classes that are predicted at all; then centroids of those labels are
+    formed, and each takes the nearest again. A class that has no example in a round is not assigned in it.
+
+    Args:
+      features: `[n, d]` of the whole target, in evaluation mode.
+      logits: `[n, C]`.
+
+    Returns:
+      Class indices `[n]`, int32.
+
+    Source: Liang, Hu, Feng, ICML 2020, arXiv 2002.08546, section 3.3.
+
+    Example:
+      >>> features = jnp.array([[3.0, 0.0], [2.0, 0.1], [0.0, 2.0], [0.1, 3.0]])
+      >>> logits = jnp.array([[2.0, 0.0, 0.0], [0.0, 0.1, 0.0], [0.0, 3.0, 0.0], [0.0, 3.0, 0.0]])
+      >>> print(centroid_labels(features, logits))  # the second, barely of class 1, lies with the first
+      [0 0 1 1]
+    """
     classes = logits.shape[-1]
     features = jnp.concatenate([features, jnp.ones((len(features), 1), features.dtype)], axis=1)  # [n, d + 1]
-    features = features / jnp.maximum(jnp.linalg.norm(features, axis=1, keepdims=True), 1e-12)
-    weights = jax.nn.softmax(logits)  # [n, C]
-    predicted = jnp.argmax(logits, axis=1)
-    present = jnp.zeros(classes, bool).at[predicted].set(True)
-    labels = predicted
-    for _ in range(2):  # by probabilities, then once more by the labels found
-        centroids = weights.T @ features / (1e-8 + weights.sum(0)[:, None])  # [C, d + 1]
+    features = features / jnp.linalg.norm(features, axis=1, keepdims=True)
+    labels, weights = jnp.argmax(logits, axis=1), jax.nn.softmax(logits, axis=1)  # [n], [n, C]
+    for _ in range(2):
+        present = jnp.zeros(classes, bool).at[labels].set(True)
+        # A centroid's length does not matter to the cosine, so nothing is divided by the sum of its weights.
+        centroids = jnp.matmul(weights.T, features, precision=jax.lax.Precision.HIGHEST)  # [C, d + 1]
         centroids = centroids / jnp.maximum(jnp.linalg.norm(centroids, axis=1, keepdims=True), 1e-12)
-        similarity = features @ centroids.T  # [n, C]
+        similarity = jnp.matmul(features, centroids.T, precision=jax.lax.Precision.HIGHEST)  # [n, C]
         labels = jnp.argmax(jnp.where(present[None, :], similarity, -jnp.inf), axis=1)
         weights = jax.nn.one_hot(labels, classes, dtype=features.dtype)
     return labels.astype(jnp.int32)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import ClassVar
 
-from tladapt.methods.base import METHODS, Context, Method, Stage, Terms, classification
+from tladapt.methods.base import METHODS, Context, Method, Stage, Terms, check_range, classification
 
 
 @METHODS.register("source_only")
@@ -13,13 +13,19 @@ from tladapt.methods.base import METHODS, Context, Method, Stage, Terms, classif
 class SourceOnly(Method):
     """No adaptation: cross entropy on the source; the target is never looked at, its statistics included.
 
-    Which parameters move: backbone and classifier by the cross entropy.
+    L = CE(g(f(x_s)), y_s).
+
+    Which parameters move: backbone and classifier.
+    Logged: `loss/classification`, the cross entropy in nats (log C for a model that knows nothing).
     """
 
     name: ClassVar[str] = "source_only"
 
     smoothing: float = 0.0
-    """Label smoothing in [0, 1)."""
+    """Label smoothing in [0, 1); SHOT trains its source model with 0.1."""
+
+    def __post_init__(self) -> None:
+        check_range(self, "smoothing", "[0, 1)")
 
     def stages(self) -> tuple[Stage, ...]:
         return (Stage("train", target=False),)

@@ -10,8 +10,8 @@ from flax import nnx
 from jax import lax
 
 
-def _moments(x: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Return mean and biased variance over all axes but the last, from both sums in one sweep.
+def _moments(x: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Return (c, mean - c, biased variance) over all axes but the last, from both sums in one sweep.
 
     E[x^2] - E[x]^2 loses its digits where |mean| >> deviation, so x is shifted first, by the mean c of the first
     example. A part that is 1/n of the batch lies at most sqrt(n - 1) deviations from the mean of the whole, so what
@@ -20,11 +20,11 @@ def _moments(x: jax.Array) -> tuple[jax.Array, jax.Array]:
     """
     axes = tuple(range(x.ndim - 1))
     count = x.size // x.shape[-1]
-    shift = lax.stop_gradient(x[0].mean(tuple(range(x.ndim - 2))))  # [c]; the moments do not depend on it
-    centred = x - _along_last(shift, x)
-    mean = centred.sum(axes) / count
-    variance = jnp.maximum(jnp.square(centred).sum(axes) / count - jnp.square(mean), 0.0)
-    return mean + shift, variance
+    shift = lax.stop_gradient(x[0].mean(tuple(range(x.ndim - 2))))  # [d]; the moments do not depend on it
+    shifted = x - _along_last(shift, x)
+    offset = shifted.sum(axes) / count
+    variance = jnp.maximum(jnp.square(shifted).sum(axes) / count - jnp.square(offset), 0.0)
+    return shift, offset, variance
 
 
 def _along_last(vector: jax.Array, x: jax.Array) -> jax.Array:
@@ -32,7 +32,7 @@ def _along_last(vector: jax.Array, x: jax.Array) -> jax.Array:
 
 
 def _wide(x: jax.Array) -> jax.Array:
-    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    return x if x.dtype == jnp.float64 else x.astype(jnp.float32)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
@@ -69,27 +69,32 @@ def _batch_norm_forward(
     x: jax.Array, scale: jax.Array, bias: jax.Array, epsilon: float
 ) -> tuple[tuple[jax.Array, jax.Array, jax.Array], tuple[jax.Array, ...]]:
     wide = _wide(x)
-    mean, variance = _moments(wide)
+    shift, offset, variance = _moments(wide)
     inverse = lax.rsqrt(variance + epsilon)  # [d]
-    y = (wide - _along_last(mean, x)) * _along_last(inverse * scale, x) + _along_last(bias, x)
-    return (y.astype(x.dtype), mean, variance), (x, mean, inverse, scale)
+    y = _centre(wide, shift, offset) * _along_last(inverse * scale, x) + _along_last(bias, x)
+    return (y.astype(x.dtype), shift + offset, variance), (x, shift, offset, inverse, scale)
+
+
+def _centre(x: jax.Array, shift: jax.Array, offset: jax.Array) -> jax.Array:
+    # In two steps: their sum, the mean, is rounded where it is large, and the first difference hardly is.
+    return (x - _along_last(shift, x)) - _along_last(offset, x)
 
 
 def _batch_norm_backward(
     epsilon: float, residuals: tuple[jax.Array, ...], cotangents: tuple[jax.Array, jax.Array, jax.Array]
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    x, mean, inverse, scale = residuals
+    x, shift, offset, inverse, scale = residuals
     d_y, d_mean, d_variance = _wide(cotangents[0]), cotangents[1], cotangents[2]
     axes = tuple(range(x.ndim - 1))
     count = x.size // x.shape[-1]
-    centred = _wide(x) - _along_last(mean, x)
+    centred = _centre(_wide(x), shift, offset)
     d_bias = d_y.sum(axes)  # [d]
     d_scale = (d_y * (centred * _along_last(inverse, x))).sum(axes)  # [d]
     # Everything but the first product is constant or linear in `centred` with one coefficient a channel.
     gain = inverse * scale
     slope = (gain * inverse * d_scale - 2.0 * d_variance) / count
-    offset = (gain * d_bias - d_mean) / count
-    d_x = d_y * _along_last(gain, x) - centred * _along_last(slope, x) - _along_last(offset, x)
+    level = (gain * d_bias - d_mean) / count
+    d_x = d_y * _along_last(gain, x) - centred * _along_last(slope, x) - _along_last(level, x)
     return d_x.astype(x.dtype), d_scale, d_bias
 
 
@@ -137,12 +142,12 @@ class BatchNorm(nnx.Module):
             raise ValueError(
                 f"BatchNorm takes floating [n, ..., {self.num_features}], got {x.dtype} of shape {x.shape}."
             )
-        dtype = jnp.promote_types(x.dtype, jnp.float32)
-        scale, bias = self.scale[...].astype(dtype), self.bias[...].astype(dtype)
+        wide = _wide(x)
+        scale, bias = self.scale[...].astype(wide.dtype), self.bias[...].astype(wide.dtype)
         if self.use_running_average if use_running_average is None else use_running_average:
-            mean, gain = self.mean[...].astype(dtype), scale * lax.rsqrt(self.var[...].astype(dtype) + self.epsilon)
-            y = (_wide(x) - _along_last(mean, x)) * _along_last(gain, x) + _along_last(bias, x)
-            return y.astype(x.dtype)
+            gain = scale * lax.rsqrt(self.var[...].astype(wide.dtype) + self.epsilon)  # [d]
+            centred = wide - _along_last(self.mean[...].astype(wide.dtype), x)
+            return (centred * _along_last(gain, x) + _along_last(bias, x)).astype(x.dtype)
         y, mean, variance = batch_norm(x, scale, bias, self.epsilon)
         count = x.size // x.shape[-1]
         self._move(self.mean, mean)

@@ -9,6 +9,7 @@ from typing import ClassVar
 import jax
 import jax.numpy as jnp
 
+from tladapt.errors import UsageError
 from tladapt.penalties.base import PENALTIES, Penalty, PenaltyStart, PyTree
 
 
@@ -17,14 +18,22 @@ from tladapt.penalties.base import PENALTIES, Penalty, PenaltyStart, PyTree
 class L2SP(Penalty):
     """(weight / 2) ||theta - theta_0||^2 over the model's parameters, theta_0 where the run started.
 
-    Zero, with zero gradient, at the start. It replaces weight decay, which the recipe then leaves at 0.
+    Zero, with zero gradient, at the start; the gradient is weight (theta - theta_0). It replaces weight decay, which
+    the recipe then leaves at 0.
+
+    Which parameters move: backbone, bottleneck and classifier, scales and shifts of normalisation among them; running
+    statistics and a method's heads do not.
+
+    Logged: `loss/penalty`, the value above (its weight is in it, so `weight/penalty` is 1).
 
     Deviations from the paper:
-      1. The classifier is anchored like every other layer where the run starts from a whole model; the paper gives a new
-         classifier ordinary weight decay, which `classifier=False` leaves out.
+      1. A bottleneck or classifier that the run draws anew is pulled to its first values too, where the paper pulls new
+         layers to 0. `classifier=False` leaves the classifier to the recipe's weight decay.
 
-    Source: Li, Grandvalet, Davoine: Explicit inductive bias for transfer learning with convolutional networks. ICML 2018.
-    arXiv 1802.01483.
+    Defaults: the weight of thuml's library.
+
+    Source: Li, Grandvalet, Davoine: Explicit inductive bias for transfer learning with convolutional networks. ICML
+    2018. arXiv 1802.01483.
     """
 
     name: ClassVar[str] = "l2sp"
@@ -33,6 +42,10 @@ class L2SP(Penalty):
     """Strength of the pull."""
     classifier: bool = True
     """Whether the classifier is anchored too."""
+
+    def __post_init__(self) -> None:
+        if not self.weight >= 0.0:
+            raise UsageError(f"penalty {self.name!r}: weight must be 0 or more, got {self.weight!r}.")
 
     def prepare(self, start: PenaltyStart) -> PyTree:
         return {block: tree for block, tree in start.params.items() if self.classifier or block != "classifier"}

@@ -31,6 +31,7 @@ def project(features: Any, *, seed: int = 0) -> np.ndarray:
     """
     from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE
+    from threadpoolctl import threadpool_limits  # comes with scikit-learn
 
     x = np.asarray(features, dtype=np.float64)
     x = x - x.mean(axis=0, keepdims=True)
@@ -41,7 +42,9 @@ def project(features: Any, *, seed: int = 0) -> np.ndarray:
     x = PCA(min(_KEPT, d, n), random_state=seed).fit_transform(x / scale)
     perplexity = min(30.0, (n - 1) / 3)
     tsne = TSNE(2, perplexity=perplexity, init="pca", max_iter=500, random_state=seed)
-    return np.asarray(tsne.fit_transform(x), dtype=np.float64)
+    # One thread: on a busy machine t-SNE's threads wait for each other, up to 70 times longer than one needs.
+    with threadpool_limits(1):
+        return np.asarray(tsne.fit_transform(x), dtype=np.float64)
 
 
 def embedding_figure(run: RunFiles, *, seed: int = 0) -> Any:

@@ -11,6 +11,8 @@ from tladapt.reporting.tables import Gain, Measure, Row, Table
 
 ORACLE = "oracle (uses test labels)"
 _LEFT = frozenset({"scenario", "method", "settings", "recipe", "validator"})
+_GAIN = "gain over source-only"
+_WRAPPED = _LEFT | {_GAIN, "runs"}
 _LEGEND = (
     "Accuracy in percent, mean ± sample standard deviation over runs. Gain: last minus source-only on the same seeds,"
     " in points [95 % interval]; p: paired t-test, not corrected for several methods."
@@ -74,7 +76,7 @@ def to_rich(table: Table, *, title: str | None = None) -> Any:
     shared = []
     for name in ("scenario", "recipe", "runs"):
         column = header.index(name)
-        if len({row[column] for row in body}) == 1:
+        if len({row[column] for row in body}) == 1:  # said once rather than in every row
             shared.append(f"{name} {body[0][column]}")
             header, body = _without(header, column), [_without(row, column) for row in body]
     titles = [title] if title else []
@@ -84,12 +86,13 @@ def to_rich(table: Table, *, title: str | None = None) -> Any:
         title_justify="left",
         caption_justify="left",
         box=box.SIMPLE_HEAD,
+        padding=(0, 0, 0, 1),
         pad_edge=False,
     )
     for name in header:
         numbers = name not in _LEFT
         heading = Text(name.replace(" ", "\n") if numbers else name)
-        drawn.add_column(heading, justify="right" if numbers else "left", no_wrap=numbers, vertical="middle")
+        drawn.add_column(heading, justify="right" if numbers else "left", no_wrap=name not in _WRAPPED, overflow="fold")
     for row, cells in zip(table.rows, body, strict=True):
         texts = [Text(cell.replace(" ± ", "±")) for cell in cells]
         drawn.add_row(*texts, style="dim" if row.is_oracle else None)
@@ -115,7 +118,7 @@ def _cells(table: Table) -> tuple[list[str], list[list[str]]]:
         ORACLE: [_measure(row.oracle) for row in table.rows],
         "source": [_measure(row.source) for row in table.rows],
         "runs": [_runs(row) for row in table.rows],
-        "gain over source-only": [_gain(row) for row in table.rows],
+        _GAIN: [_gain(row) for row in table.rows],
         "p": [_p(row.gain) for row in table.rows],
     }
     if not any(columns["settings"]):
@@ -145,7 +148,7 @@ def _gain(row: Row) -> str:
         return "–"
     text = f"{row.gain.mean:+.1f}"
     if not math.isnan(row.gain.low):
-        text += f" [{row.gain.low:+.1f}, {row.gain.high:+.1f}]"
+        text += f" [{row.gain.low:.1f}, {row.gain.high:.1f}]"
     return text + (f" ({row.gain.pairs} pairs)" if row.gain.pairs != len(row.pairs) else "")
 
 

@@ -188,19 +188,14 @@ def _settings(mine: str, flat: Mapping[str, Mapping[str, Any]]) -> str:
     same = ("scenario.name", "scenario", "recipe.name", "recipe")
     block = [other for other in flat.values() if all(other.get(key) == own.get(key) for key in same)]
     differing = []
-    for key in dict.fromkeys(key for other in block for key in other):
-        of_method = key.startswith("method")
-        peers = [other for other in block if not of_method or _method(other) == _method(own)]
-        if (
-            key not in ("method", "method.name")
-            and not _says_oracle(key)
-            and any(other.get(key) != own.get(key) for other in peers)
-        ):
-            short = (
-                key.removeprefix("method.").removeprefix("fields.").replace(".options.", ".").replace(".fields.", ".")
-            )
-            value = own.get(key)
-            differing.append(f"{short.removesuffix('.name')}={'unset' if value is None else value}")
+    keys = list(dict.fromkeys(key for other in block for key in other))
+    for key in sorted(keys, key=lambda key: not key.startswith("method.")):  # the method's own first
+        if key in ("method", "method.name") or _says_oracle(key):
+            continue
+        peers = [other for other in block if _method(other) == _method(own)] if key.startswith("method.") else block
+        if any(other.get(key) != own.get(key) for other in peers):
+            short = key.removeprefix("method.").replace(".options.", ".").removesuffix(".name")
+            differing.append(f"{short}={'unset' if own.get(key) is None else own[key]}")
     return ", ".join(differing)
 
 

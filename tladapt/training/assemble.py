@@ -114,7 +114,9 @@ def assemble(config: Config, scenario: Scenario, seed: int) -> Assembly:
         scenario = scenario.oracle()
     stages = method.stages()
     if config.steps < len(stages):
-        raise UsageError(f"method {method.name!r} has {len(stages)} stages and needs at least as many steps, got {config.steps}.")
+        raise UsageError(
+            f"method {method.name!r} has {len(stages)} stages and needs at least as many steps, got {config.steps}."
+        )
     sources, validation = held_out(scenario, seed)
     inputs = Inputs.measure(recipe.standardize, [domain.x for domain in sources], scenario.target.x)
     counts = (len(sources), sum(len(domain) for domain in sources), len(scenario.target))
@@ -124,7 +126,7 @@ def assemble(config: Config, scenario: Scenario, seed: int) -> Assembly:
         "target": feed((scenario.target,), batch_size=recipe.batch_size, seed=seed, labelled=False),
     }
     params, statistics, head_statistics = network.initial()
-    notes: list[str] = []
+    notes: list[str] = list(scenario.origin.get("notes", ()))
     if config.weights is not None:
         params, statistics, words = load_blocks(config.weights, params, statistics, blocks=("backbone",))
         notes += words
@@ -177,7 +179,7 @@ def _prepared(
     x = inputs.standardize(Inputs.scale(jnp.asarray(examples(source, index))), "source")
 
     def logits(blocks: PyTree, x: jax.Array) -> jax.Array:
-        return network.forward({**params, **blocks}, statistics[network.key_of("source")], x, training=False).logits
+        return network.forward({**params, **blocks}, statistics[network.key_of("source")], x, mode="evaluate").logits
 
     start = PenaltyStart(
         params={block: params[block] for block in MODEL_BLOCKS if block in params},
@@ -238,7 +240,11 @@ def load_blocks(
         for name, leaf in flat(tree).items():
             block = name.split("/")[0]
             came = arrays.get(prefix + name)
-            chosen[name] = leaf if block not in blocks or came is None or came.shape != leaf.shape else jnp.asarray(came, leaf.dtype)
+            chosen[name] = (
+                leaf
+                if block not in blocks or came is None or came.shape != leaf.shape
+                else jnp.asarray(came, leaf.dtype)
+            )
         leaves = [chosen[name] for name in flat(tree)]
         statistics[domain] = jax.tree_util.tree_unflatten(jax.tree_util.tree_structure(tree), leaves)
     return params, statistics, words

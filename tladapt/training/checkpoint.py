@@ -139,16 +139,23 @@ class Checkpoints:
             raise RunFolderError(f"checkpoint of step {step} in {self.folder} is damaged: its digest is another one.")
         return arrays
 
-    def newest(self, like: State) -> tuple[State | None, list[str]]:
-        """Return the newest state that can be read, and a word about each newer one that cannot (which is deleted)."""
+    def newest(self, like: State, *, until: int) -> tuple[State | None, list[str]]:
+        """Return the newest state up to a step that can be read, and a word about each newer one that cannot be used.
+
+        Raises:
+          RunFolderError: for a state that can be read and does not fit `like`; nothing is damaged there.
+        """
         words: list[str] = []
         for step in reversed(self.steps()):
+            if step > until:
+                words.append(f"checkpoint of step {step} is passed over: the log has lost a line before it.")
+                continue
             try:
-                state = unflat(self.read(step), like)
+                arrays = self.read(step)
             except RunFolderError as error:
                 words.append(str(error))
                 continue
-            return state, words
+            return unflat(arrays, like), words
         return None, words
 
     def forget_after(self, step: int) -> None:
@@ -157,4 +164,7 @@ class Checkpoints:
 
         for later in self._present():
             if later > step:
-                shutil.rmtree(self.folder / str(later), ignore_errors=True)
+                try:
+                    shutil.rmtree(self.folder / str(later))
+                except OSError as error:
+                    raise RunFolderError(f"{self.folder / str(later)} could not be deleted: {error.strerror}.") from error

@@ -3,29 +3,41 @@
 from __future__ import annotations
 
 import collections
+import math
 from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
+from tladapt.errors import DivergenceError, UsageError
 from tladapt.models.compile import foreign_convolutions, has_convolutions
 from tladapt.models.compile import jit as compiled
+from tladapt.methods.base import Stage
+from tladapt.training.passes import Span
 from tladapt.training.state import State
-from tladapt.training.step import Span, StageStep
+from tladapt.training.step import Log, StageStep
 
 PyTree = Any
 Mode = Literal["scan", "loop", "eager"]
 
 
-def spans(stages: tuple[Any, ...], steps: int) -> tuple[Span, ...]:
-    """Return the stages of a run with their steps, by their shares; each has one step at least."""
+def spans(stages: tuple[Stage, ...], steps: int) -> tuple[Span, ...]:
+    """Return the stages of a run with their steps, by their shares; each has one step at least.
+
+    Raises:
+      UsageError: for a share that is not above 0, or fewer steps than stages.
+    """
+    for stage in stages:
+        if not 0 < stage.share < math.inf:
+            raise UsageError(f"the share of stage {stage.name!r} must be above 0, got {stage.share}.")
+    if steps < len(stages):
+        raise UsageError(f"{len(stages)} stages need at least as many steps, got {steps}.")
     total = sum(stage.share for stage in stages)
-    ends = [round(steps * sum(s.share for s in stages[: i + 1]) / total) for i in range(len(stages))]
     found, first = [], 0
-    for stage, end in zip(stages, ends, strict=True):
-        end = max(end, first + 1)
+    for place, stage in enumerate(stages):
+        wanted = round(steps * sum(other.share for other in stages[: place + 1]) / total)
+        end = min(max(wanted, first + 1), steps - (len(stages) - 1 - place))  # a step is left for each stage to come
         found.append(Span(stage, first, end - first))
         first = end
     return tuple(found)
@@ -38,7 +50,7 @@ def refreshes(span: Span) -> tuple[int, ...]:
 
 
 def evaluation_steps(steps: int, evaluations: int, chunk: int) -> tuple[int, ...]:
-    """Return after how many steps a run is evaluated and saved: evenly spaced, on multiples of the chunk, and at the end."""
+    """Return after how many steps a run is evaluated and saved: evenly, on multiples of the chunk, and at the end."""
     found = {steps}
     for i in range(1, evaluations):
         at = round(steps * i / evaluations / chunk) * chunk
@@ -50,11 +62,10 @@ def evaluation_steps(steps: int, evaluations: int, chunk: int) -> tuple[int, ...
 def boundaries(span: Span, chunk: int) -> Iterator[tuple[int, int]]:
     """Yield (first step, number of steps) of the chunks of a stage.
 
-    They end at multiples of `chunk`, at refreshes and at the stage's end: a function of the config alone, so that a resumed run
-    computes in the same pieces.
+    They end at multiples of `chunk`, at refreshes and at the stage's end: a function of the config alone, so that a
+    resumed run computes in the same pieces.
     """
-    end = span.first + span.length
-    cuts = {at for at in range(span.first - span.first % chunk + chunk, end, chunk)} | {*refreshes(span)[1:], end}
+    cuts = {*range(span.first - span.first % chunk + chunk, span.end, chunk), *refreshes(span)[1:], span.end}
     first = span.first
     for cut in sorted(cuts):
         yield first, cut - first
@@ -64,8 +75,8 @@ def boundaries(span: Span, chunk: int) -> Iterator[tuple[int, int]]:
 class Dispatcher:
     """Runs chunks of one stage's steps.
 
-    On the CPU a `lax.scan` is fast only where every convolution is in canonical form; a step with others (a module of one's own
-    with `nnx.Conv`) runs one by one instead, and `note` says so.
+    On the CPU a `lax.scan` is fast only where every convolution is in canonical form; a step with others (a module of
+    one's own with `nnx.Conv`) runs one by one instead, and `note` says so.
 
     Attributes:
       mode: "scan", "loop" or "eager" (debugging: not compiled).
@@ -90,34 +101,42 @@ class Dispatcher:
                     " tladapt.models.layers.Conv in the place of nnx.Conv makes them faster"
                 )
 
-        def chunk(state: State, arrays: PyTree, pieces: PyTree) -> tuple[State, dict[str, jax.Array]]:
+        def chunk(state: State, arrays: PyTree, pieces: PyTree) -> tuple[State, Log]:
             self.traces[len(jax.tree.leaves(pieces)[0])] += 1
             state, logs = jax.lax.scan(lambda s, p: step(s, arrays, p), state, pieces)
-            last = jax.tree.map(lambda leaf: leaf[-1], pieces)
-            return state, {name: jnp.mean(log) for name, log in logs.items()} | step.probe(state, arrays, last)
+            state, norms = ended(state, arrays, jax.tree.map(lambda leaf: leaf[-1], pieces))
+            return state, {name: jnp.mean(log) for name, log in logs.items()} | norms
 
-        def single(state: State, arrays: PyTree, piece: PyTree) -> tuple[State, dict[str, jax.Array]]:
+        def single(state: State, arrays: PyTree, piece: PyTree) -> tuple[State, Log]:
             self.traces[1] += 1
             return step(state, arrays, piece)
 
-        self._chunk = compiled(chunk, convolutions=convolutions, donate_argnums=(0,))
-        self._single = compiled(single, convolutions=convolutions, donate_argnums=(0,))
-        self._probe: Callable[..., dict[str, jax.Array]] = compiled(step.probe, convolutions=convolutions)
+        def ended(state: State, arrays: PyTree, piece: PyTree) -> tuple[State, Log]:
+            return step.checked(state), step.probe(state, arrays, piece)
 
-    def __call__(self, state: State, arrays: PyTree, pieces: PyTree) -> tuple[State, dict[str, jax.Array]]:
+        def ready(function: Callable[..., tuple[State, Log]]) -> Callable[..., tuple[State, Log]]:
+            if self.mode == "eager":
+                return function
+            return compiled(function, convolutions=convolutions, donate_argnums=(0,))  # type: ignore[no-any-return]
+
+        self._chunk, self._single, self._ended = ready(chunk), ready(single), ready(ended)
+
+    def __call__(self, state: State, arrays: PyTree, pieces: PyTree) -> tuple[State, Log]:
         """Return the state after a chunk and the means of its logs, both on the device."""
         if self.mode == "scan":
-            return self._chunk(state, arrays, pieces)  # type: ignore[no-any-return]
-        count = len(jax.tree.leaves(pieces)[0])
-        logs: list[dict[str, jax.Array]] = []
+            return self._chunk(state, arrays, pieces)
+        logs: list[Log] = []
         piece: PyTree = None
-        for i in range(count):
-            piece = jax.tree.map(lambda leaf, i=i: np.asarray(leaf[i]), pieces)
-            if self.mode == "eager":
-                state, log = self.step(state, arrays, piece)
-            else:
+        for place in range(len(jax.tree.leaves(pieces)[0])):
+            piece = jax.tree.map(lambda leaf, place=place: leaf[place], pieces)
+            try:
                 state, log = self._single(state, arrays, piece)
+            except FloatingPointError as error:  # the NaN check of eager mode; no step has been counted for it
+                raise DivergenceError(
+                    f"training diverged at step {int(state.step)}: {str(error).splitlines()[0]}"
+                    " The traceback above this message names the operation."
+                ) from error
             logs.append(log)
         means = {name: jnp.mean(jnp.stack([log[name] for log in logs])) for name in logs[0]}
-        probe = self.step.probe if self.mode == "eager" else self._probe
-        return state, means | probe(state, arrays, piece)
+        state, norms = self._ended(state, arrays, piece)
+        return state, means | norms

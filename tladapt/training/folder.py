@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import math
@@ -48,7 +49,8 @@ def write_whole(path: Path, content: bytes) -> None:
             os.fsync(file.fileno())
         os.replace(part, path)
     except OSError as error:
-        part.unlink(missing_ok=True) if part.parent.is_dir() else None
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
         raise RunFolderError(
             f"{path} could not be written: {error.strerror or error}. Free some space, make the folder writable,"
             " or choose another one with --out."
@@ -97,17 +99,10 @@ class RunFolder:
         np.savez_compressed(buffer, **{key: np.asarray(value) for key, value in arrays.items()})  # type: ignore[arg-type]
         write_whole(self.path / name, buffer.getvalue())
 
-    def read_arrays(self, name: str) -> dict[str, np.ndarray]:
-        """Return the arrays of an `.npz` file; an empty dictionary where there is none."""
-        if not (self.path / name).is_file():
-            return {}
-        with np.load(self.path / name) as found:
-            return {key: found[key] for key in found.files}
-
     # ---- the log -------------------------------------------------------------------------------------------------
 
     def append(self, rows: list[dict[str, Any]]) -> None:
-        """Append lines to `metrics.jsonl` in one write.
+        """Append lines to `metrics.jsonl` in one write, which is on the disk before a checkpoint that counts on it.
 
         Raises:
           RunFolderError: when it cannot be written.
@@ -117,6 +112,8 @@ class RunFolder:
             self.path.mkdir(parents=True, exist_ok=True)
             with open(self.path / "metrics.jsonl", "ab") as file:
                 file.write(text.encode())
+                file.flush()
+                os.fsync(file.fileno())
         except OSError as error:
             raise RunFolderError(
                 f"{self.path / 'metrics.jsonl'} could not be written: {error.strerror or error}. Free some space or make the"
@@ -124,15 +121,15 @@ class RunFolder:
             ) from error
 
     def rows(self) -> list[dict[str, Any]]:
-        """Return the lines of `metrics.jsonl`; a half-written last one is left out."""
+        """Return the lines of `metrics.jsonl`; a half-written or garbled one is left out."""
         found: list[dict[str, Any]] = []
         if not (self.path / "metrics.jsonl").is_file():
             return found
         for line in (self.path / "metrics.jsonl").read_bytes().split(b"\n"):
-            try:
-                found.append(json.loads(line))
-            except ValueError:
-                continue
+            with contextlib.suppress(ValueError):
+                row = json.loads(line)
+                if isinstance(row, dict) and isinstance(row.get("step"), int) and "kind" in row:
+                    found.append(row)
         return found
 
     def cut_back(self, step: int) -> list[dict[str, Any]]:

@@ -33,15 +33,19 @@ def health(history: Sequence[Mapping[str, Any]], *, chosen: Choice | None = None
             f"the domain discriminator is right all the time (at least {min(accuracy):.0%} in the second half): features of"
             " the two domains stay apart. Try a larger weight, a wider bottleneck, or a smaller discriminator."
         )
-    if len(accuracy) >= 3 and max(accuracy) < 0.52 and all(
-        row.get("discriminator/accuracy", 1.0) < 0.52 for row in train
+    if (
+        len(accuracy) >= 3
+        and max(accuracy) < 0.52
+        and all(row.get("discriminator/accuracy", 1.0) < 0.52 for row in train)
     ):
         words.append(
             "the domain discriminator is at chance from the start: it learns nothing, so features are not compared."
             " Try a larger discriminator, and check that both domains differ at all."
         )
     if evaluations and evaluations[-1].get("collapsed"):
-        words.append(f"the model has collapsed: {evaluations[-1]['collapsed']}. Try a smaller weight of the adaptation term.")
+        words.append(
+            f"the model has collapsed: {evaluations[-1]['collapsed']}. Try a smaller weight of the adaptation term."
+        )
     if chosen is not None and not chosen.passed:
         words.append(f"no checkpoint could be chosen: {chosen.reason}.")
     return words

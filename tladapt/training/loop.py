@@ -82,7 +82,6 @@ def run(
     callbacks: Sequence[Callback] = (),
     *,
     resume: bool = False,
-    data: Mapping[str, Any] | None = None,
 ) -> Result:
     """Train, evaluate and keep: a pure function of (config, scenario, seed) that everything else watches.
 
@@ -93,7 +92,6 @@ def run(
       out: the run's folder; None: nothing is written.
       callbacks: functions of an `Event`; they watch.
       resume: go on from the newest checkpoint in `out`; the result is that of an uninterrupted run, bit for bit.
-      data: how the scenario can be loaded again (`name`, `options`), for the folder's `config.json`.
 
     Returns:
       The result: metrics, history, and the trained model of the last step.
@@ -111,14 +109,14 @@ def run(
         raise UsageError(f"seed must be a whole number from 0 on, got {seed!r}.")
     started = time.perf_counter()
     assembly = assemble(config, scenario, seed)
-    record = _record(assembly, seed, data)
+    record = _record(assembly, seed)
     keeper = _Keeper(out, record, assembly, resume=resume)
     if keeper.finished is not None:
         return keeper.finished
     return _Loop(assembly, keeper, callbacks, started).go()
 
 
-def _record(assembly: Assembly, seed: int, data: Mapping[str, Any] | None) -> dict[str, Any]:
+def _record(assembly: Assembly, seed: int) -> dict[str, Any]:
     """Return what `config.json` says: enough to know the run, and to make it again."""
     scenario = assembly.scenario
     return {
@@ -129,8 +127,8 @@ def _record(assembly: Assembly, seed: int, data: Mapping[str, Any] | None) -> di
             "classes": list(scenario.classes),
             "shape": list(scenario.target.shape),
             "oracle": scenario.is_oracle,
-            "data": data["name"] if data else None,
-            "options": dict(data["options"]) if data else {},
+            "data": scenario.origin.get("name"),
+            "options": dict(scenario.origin.get("options", {})),
         },
     }
 
@@ -147,9 +145,7 @@ def data_checksums(scenario: Scenario) -> dict[str, str]:
 class _Keeper:
     """The run's memory on disk and in hand: its log, checkpoints, and where it starts."""
 
-    def __init__(
-        self, out: str | os.PathLike[str] | None, record: dict[str, Any], assembly: Assembly, *, resume: bool
-    ):
+    def __init__(self, out: str | os.PathLike[str] | None, record: dict[str, Any], assembly: Assembly, *, resume: bool):
         self.history: list[dict[str, Any]] = []
         self.record = record
         self.state = assembly.state
@@ -172,7 +168,11 @@ class _Keeper:
         if self.folder.path.is_dir() and any(p for p in self.folder.path.iterdir() if p.name != "metrics.jsonl"):
             names = sorted(p.name for p in self.folder.path.iterdir())[:3]
             raise UsageError(f"{self.folder.path} is not empty ({', '.join(names)}); choose another folder (--out).")
-        facts = {**environment(), "data": data_checksums(assembly.scenario)}
+        facts = {
+            **environment(),
+            "data": data_checksums(assembly.scenario),
+            "files": dict(assembly.scenario.origin.get("files", {})),
+        }
         self.folder.write_json("environment.json", facts)
         self.folder.write_json("config.json", record)
         self.before = assembly.evaluator.sample(weights_of(assembly.state))
@@ -184,7 +184,9 @@ class _Keeper:
         new = jsonable(self.record)
         differing = [name for name in sorted({*old, *new}) if old.get(name) != new.get(name)]
         if differing:
-            shown = "; ".join(f"{name}: {old.get(name)!r} in the folder, {new.get(name)!r} asked for" for name in differing)
+            shown = "; ".join(
+                f"{name}: {old.get(name)!r} in the folder, {new.get(name)!r} asked for" for name in differing
+            )
             raise UsageError(f"{self.folder.path} holds another run than the one to resume. {shown}"[:1500])
         if (self.folder.path / "summary.json").is_file():
             from tladapt.training.result import open_run
@@ -245,9 +247,7 @@ class _Loop:
         for text in (*self.assembly.notes, *self.keeper.words):
             self.tell("note", done, {"text": text})
         arrays = self.assembly.resident()
-        debugging = (
-            contextlib.ExitStack() if self.config.debug else contextlib.nullcontext()
-        )
+        debugging = contextlib.ExitStack() if self.config.debug else contextlib.nullcontext()
         with _interrupts() as asked, debugging as stack:
             if stack is not None:
                 stack.enter_context(jax.disable_jit())

@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 import zlib
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from tladapt.data.sampling import as_input
 from tladapt.errors import UsageError
 from tladapt.methods.base import Forward, Method, Sizes
 from tladapt.models import Model, build_model
@@ -21,20 +23,22 @@ PyTree = Any
 
 
 def _pure(state: Any) -> Any:
-    return nnx.to_pure_dict(state)
+    return nnx.to_pure_dict(nnx.as_pure(state))
 
 
-def set_mode(module: nnx.Module, *, training: bool, frozen_statistics: bool = False) -> nnx.Module:
-    """Return `module` in training mode (batch statistics, dropout) or evaluation mode, in place."""
-    if training:
+Mode = Literal["train", "evaluate", "measure"]
+"""Dropout and batch statistics; neither of them; batch statistics without dropout."""
+
+
+def set_mode(module: nnx.Module, mode: Mode, *, frozen_statistics: bool = False) -> None:
+    """Switch dropout and batch statistics of a module, in place."""
+    if mode == "train":
         module.train()
-        if frozen_statistics:
-            for _, part in nnx.iter_graph(module):
-                if isinstance(part, nnx.Module) and hasattr(part, "use_running_average"):
-                    part.use_running_average = True
     else:
         module.eval()
-    return module
+    for _, part in nnx.iter_graph(module):
+        if isinstance(part, nnx.Module) and hasattr(part, "use_running_average"):
+            part.use_running_average = mode == "evaluate" or (mode == "train" and frozen_statistics)
 
 
 class Functional:
@@ -45,37 +49,33 @@ class Functional:
     """
 
     def __init__(self, module: nnx.Module, *, frozen_statistics: bool = False):
-        self._graphs: dict[bool, Any] = {}
-        for training in (True, False):
-            set_mode(module, training=training, frozen_statistics=frozen_statistics)
-            graph, params, random, statistics = nnx.split(module, nnx.Param, nnx.RngState, ...)
-            self._graphs[training] = graph
+        self._graphs: dict[Mode, Any] = {}
+        for mode in get_args(Mode):
+            set_mode(module, mode, frozen_statistics=frozen_statistics)
+            self._graphs[mode], *states = nnx.split(module, nnx.Param, nnx.RngState, ...)
+        params, random, statistics = states
         self._random = nnx.as_pure(random)
-        self.params: PyTree = _pure(nnx.as_pure(params))
-        self.statistics: PyTree = _pure(nnx.as_pure(statistics))
-        self._params_state, self._statistics_state = params, statistics
+        self.params: PyTree = _pure(params)
+        self.statistics: PyTree = _pure(statistics)
 
-    def merge(self, params: PyTree, statistics: PyTree, *, training: bool, key: jax.Array | None) -> Any:
-        """Return the module with these arrays, its random streams keyed by `key`."""
-        random = jax.tree.map(lambda leaf: leaf, self._random)
-        module = nnx.merge(self._graphs[training], nnx.State(params), random, nnx.State(statistics), copy=True)
-        if training and key is not None:
-            tags = {
-                part.key.tag for _, part in nnx.iter_graph(module) if isinstance(part, nnx.RngStream)
-            }
+    def merge(self, params: PyTree, statistics: PyTree, *, mode: Mode, key: jax.Array | None) -> Any:
+        """Return the module with these arrays; in training its random streams are keyed by `key`."""
+        module = nnx.merge(self._graphs[mode], nnx.State(params), self._random, nnx.State(statistics), copy=True)
+        if mode == "train" and key is not None:
+            tags = {part.key.tag for _, part in nnx.iter_graph(module) if isinstance(part, nnx.RngStream)}
             if tags:
-                nnx.reseed(module, **{tag: jax.random.fold_in(key, zlib.crc32(tag.encode())) for tag in sorted(tags)})
+                keys: dict[str, Any] = {tag: jax.random.fold_in(key, zlib.crc32(tag.encode())) for tag in sorted(tags)}
+                nnx.reseed(module, **keys)
         return module
 
     def statistics_of(self, module: Any) -> PyTree:
         """Return the statistics of a merged module after it ran."""
-        _, _, _, statistics = nnx.split(module, nnx.Param, nnx.RngState, ...)
-        return _pure(nnx.as_pure(statistics))
+        return _pure(nnx.split(module, nnx.Param, nnx.RngState, ...)[3])
 
 
 @dataclasses.dataclass(frozen=True)
 class Inputs:
-    """How raw inputs become what the model sees: integers to [0, 1], then (x - mean) / deviation of each domain.
+    """How raw inputs become what the model sees: 8-bit ones to [0, 1], then (x - mean) / deviation of each domain.
 
     Attributes:
       mean, deviation: by domain, arrays over the last axis, or empty where inputs stay as they are.
@@ -86,10 +86,8 @@ class Inputs:
 
     @staticmethod
     def scale(x: jax.Array) -> jax.Array:
-        """Return integer inputs in [0, 1] as float32, and floats as they are."""
-        if not jax.numpy.issubdtype(x.dtype, jax.numpy.floating):
-            return x.astype(jax.numpy.float32) / 255.0
-        return x
+        """Return 8-bit inputs in [0, 1] as float32, and others as they are."""
+        return x.astype(jnp.float32) / 255.0 if x.dtype == jnp.uint8 else x
 
     def standardize(self, x: jax.Array, domain: str) -> jax.Array:
         """Return `(x - mean) / deviation` of a domain."""
@@ -121,10 +119,11 @@ class Inputs:
         """Return the constants that a recipe's `standardize` asks for, from at most `limit` examples of each domain."""
 
         def moments(arrays: list[Any]) -> tuple[np.ndarray, np.ndarray]:
-            parts = [np.stack([np.asarray(x[int(i)]) for i in np.linspace(0, len(x) - 1, min(len(x), limit)).astype(int)])
-                     for x in arrays]
-            x = np.concatenate(parts)
-            x = x.astype(np.float64) / 255.0 if x.dtype.kind != "f" else x.astype(np.float64)
+            parts = [
+                np.stack([as_input(x[int(i)]) for i in np.linspace(0, len(x) - 1, min(len(x), limit)).astype(int)])
+                for x in arrays
+            ]
+            x = np.concatenate([part / (255.0 if part.dtype == np.uint8 else 1.0) for part in parts], dtype=np.float64)
             axes = tuple(range(x.ndim - 1))
             deviation = x.std(axes)
             return x.mean(axes).astype(np.float32), np.where(deviation > 1e-6, deviation, 1.0).astype(np.float32)
@@ -184,7 +183,7 @@ class Network:
         for name in heads:
             if name in MODEL_BLOCKS:
                 raise UsageError(f"method {method.name!r}: a head cannot be called {name!r}, the model has that block.")
-        self.policy = recipe.batchnorm
+        self.shape, self.policy = shape, recipe.batchnorm
         self.model = Functional(model, frozen_statistics=frozen)
         self.heads = {name: Functional(head) for name, head in heads.items()}
 
@@ -199,25 +198,19 @@ class Network:
         """Return under which name the statistics of a domain are kept."""
         return domain if self.policy.statistics == "per_domain" else "shared"
 
-    def module(
-        self, params: Mapping[str, PyTree], statistics: PyTree, *, training: bool, key: jax.Array | None
-    ) -> Any:
-        """Return the model with these parameters (its blocks among them) and statistics."""
-        own = {block: params[block] for block in self.model.params}
-        return self.model.merge(own, statistics, training=training, key=key)
-
     def forward(
         self,
         params: Mapping[str, PyTree],
         statistics: PyTree,
         x: jax.Array,
         *,
-        training: bool,
+        mode: Mode,
         key: jax.Array | None = None,
         nudge: jax.Array | None = None,
     ) -> Forward:
         """Run the model; `nudge` is added to the features (its gradient is the features' gradient)."""
-        model = self.module(params, statistics, training=training, key=key)
+        own = {block: params[block] for block in self.model.params}
+        model = self.model.merge(own, statistics, mode=mode, key=key)
         features = model.features(x)
         if nudge is not None:
             features = features + nudge

@@ -49,8 +49,8 @@ def blocks_moved(moves: tuple[str, ...], blocks: tuple[str, ...]) -> tuple[str, 
 class Optimizer:
     """A recipe's optimiser, with a state for each block, so that an update leaves the blocks that it does not move alone.
 
-    Momentum and moments belong to a block, whichever update moves it. The learning rate is not in the state: it is a function of
-    the step. Parameters in a group with factor 0 keep their bits.
+    Momentum and moments belong to a block, whichever update moves it. The learning rate is not in the state: it is a
+    function of the step. Parameters in a group with factor 0 keep their bits, and do not count where gradients are clipped.
 
     Args:
       recipe: update rule, rates, groups.
@@ -91,7 +91,7 @@ class Optimizer:
 
     def learning_rate(self, progress: jax.Array, step: jax.Array) -> jax.Array:
         """Return the learning rate at a step of a stage."""
-        return self.recipe.learning_rate * self._schedule(progress, step)
+        return jnp.asarray(self.recipe.learning_rate * self._schedule(progress, step), jnp.float32)
 
     def update(
         self,
@@ -100,10 +100,11 @@ class Optimizer:
         params: Mapping[str, PyTree],
         learning_rate: jax.Array,
     ) -> tuple[dict[str, PyTree], dict[str, PyTree]]:
-        """Return parameters and state after one update of the blocks in `gradients`; the others are handed on as they are."""
+        """Return parameters and state after one update of the blocks in `gradients`; the others stay as they are."""
         params, state = dict(params), dict(state)
         if self.recipe.clip is not None:
-            norm = optax.tree.norm(dict(gradients))
+            rates = {block: self._rate[block] for block in gradients}
+            norm = optax.tree.norm(jax.tree.map(lambda g, r: g if r else jnp.zeros_like(g), dict(gradients), rates))
             scale = jnp.minimum(1.0, self.recipe.clip / jnp.maximum(norm, 1e-12))
             gradients = jax.tree.map(lambda g: g * scale.astype(g.dtype), dict(gradients))
         decoupled = self.recipe.optimizer == "adamw"

@@ -82,13 +82,14 @@ def save_model(folder: RunFolder, result: Result, record: dict[str, Any], assemb
         "inputs": assembly.parts.inputs.record(),
     }
     (folder.path / "model").mkdir(parents=True, exist_ok=True)
-    save_arrays(folder.path / "model" / "model.safetensors", {k: np.asarray(v) for k, v in flat(result.weights._asdict()).items()})
+    save_arrays(
+        folder.path / "model" / "model.safetensors",
+        {k: np.asarray(v) for k, v in flat(result.weights._asdict()).items()},
+    )
     folder.write_json("model/config.json", about)
 
 
-def open_run(
-    folder: str | os.PathLike[str], *, which: str | int = "last", **objects: Any
-) -> Result:
+def open_run(folder: str | os.PathLike[str], *, which: str | int = "last", **objects: Any) -> Result:
     """Return a finished run from its folder.
 
     Args:

@@ -68,6 +68,8 @@ def unflat(arrays: dict[str, Any], like: PyTree) -> Any:
                 )
     if problems:
         shown = "; ".join(problems[:8]) + (f"; and {len(problems) - 8} more" if len(problems) > 8 else "")
-        raise RunFolderError(f"the saved arrays do not fit this model and method: {shown}.")
-    leaves = [jnp.asarray(arrays[name]) for name in wanted]
+        raise RunFolderError(
+            f"the saved arrays do not fit this model and method: {shown}. Was a part of your own changed in between?"
+        )
+    leaves = [jnp.array(arrays[name]) for name in wanted]  # copies: a compiled step takes its state over
     return jax.tree_util.tree_unflatten(jax.tree_util.tree_structure(like), leaves)

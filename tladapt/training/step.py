@@ -2,34 +2,22 @@
 
 from __future__ import annotations
 
-import dataclasses
 import zlib
-from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from tladapt.data import AUGMENTATIONS, Feed
 from tladapt.errors import UsageError
-from tladapt.methods.base import (
-    Context,
-    Forward,
-    Logged,
-    Method,
-    SourceOutputs,
-    Stage,
-    TargetOutputs,
-    Term,
-    Update,
-)
-from tladapt.penalties import Penalty
-from tladapt.training.network import Inputs, Network
-from tladapt.training.optim import MODEL_BLOCKS, Optimizer, blocks_moved
+from tladapt.methods.base import Forward, Logged, Term, Update
+from tladapt.training.optim import MODEL_BLOCKS, blocks_moved
+from tladapt.training.passes import Parts, Passes, Span
 from tladapt.training.state import State
 
 PyTree = Any
+Log = dict[str, jax.Array]
 
 
 def purpose_key(seed: jax.Array, purpose: str, step: jax.Array) -> jax.Array:
@@ -38,273 +26,163 @@ def purpose_key(seed: jax.Array, purpose: str, step: jax.Array) -> jax.Array:
     return jax.random.fold_in(key, step)
 
 
-@dataclasses.dataclass(frozen=True)
-class Parts:
-    """What the steps of a run are made from; fixed before the first one."""
+class Found(NamedTuple):
+    """What a loss came to.
 
-    network: Network
-    method: Method
-    optimizer: Optimizer
-    inputs: Inputs
-    augment: str
-    feeds: Mapping[str, Feed]
-    penalty: Penalty | None
+    Attributes:
+      terms: what is minimised, by name.
+      logged: scalars that are only logged.
+      aux: what the loss hands to `Method.after_step`.
+      statistics, head_statistics: running statistics after the passes.
+      outputs: of the policy's passes, by domain.
+    """
 
+    terms: dict[str, Term]
+    logged: Log
+    aux: Mapping[str, PyTree]
+    statistics: PyTree
+    head_statistics: PyTree
+    outputs: dict[str, Forward]
 
-@dataclasses.dataclass(frozen=True)
-class Span:
-    """A stage with its place in the run: steps `first` to `first + length - 1`."""
-
-    stage: Stage
-    first: int
-    length: int
+    def objective(self) -> jax.Array:
+        """Return the weighted sum of the terms, float32."""
+        return sum((term.value * term.weight for term in self.terms.values()), jnp.float32(0.0))
 
 
 class StageStep:
     """The step of one stage. Call it with a state, the resident arrays and one step's slice of the feeds.
 
     Attributes:
-      faults: names of the terms in the order that `State.fault` counts them; known after the first trace.
+      faults: names of what is watched for numbers that are not finite, in the order that `State.fault` counts them; known
+        after the first trace.
     """
 
     def __init__(self, parts: Parts, span: Span):
-        self.parts, self.span = parts, span
+        self.parts, self.span, self.passes = parts, span, Passes(parts, span)
         self.updates: tuple[Update, ...] = parts.method.updates(span.stage)
         if not self.updates:
             raise UsageError(f"method {parts.method.name!r}: stage {span.stage.name!r} has no update.")
         self.faults: list[str] = []
-        self._augment: Callable[[jax.Array, jax.Array], jax.Array] = AUGMENTATIONS[parts.augment]
 
-    # ---- batches -------------------------------------------------------------------------------------------------
-
-    def _view(self, raw: Any, domain: str, key: jax.Array) -> jax.Array:
-        """Return one augmented view of a raw batch, as the model sees it."""
-        x = self._augment(key, Inputs.scale(raw.x))
-        return self.parts.inputs.standardize(x, domain)
-
-    def _batches(self, arrays: PyTree, piece: PyTree, key: jax.Array) -> tuple[dict[str, Any], dict[str, jax.Array]]:
-        """Return raw batches and the model's inputs by domain."""
-        stage = self.span.stage
-        domains = [name for name, used in (("source", stage.source), ("target", stage.target)) if used]
-        raw = {name: self.parts.feeds[name].batch(arrays[name], piece[name]) for name in domains}
-        keys = {name: jax.random.fold_in(key, zlib.crc32(b"augment/" + name.encode())) for name in domains}
-        return raw, {name: self._view(raw[name], name, keys[name]) for name in domains}
-
-    # ---- forward passes ------------------------------------------------------------------------------------------
-
-    def _outputs(
-        self,
-        params: Mapping[str, PyTree],
-        statistics: Mapping[str, PyTree],
-        x: Mapping[str, jax.Array],
-        key: jax.Array,
-        nudges: Mapping[str, jax.Array],
-    ) -> tuple[dict[str, Forward], dict[str, PyTree]]:
-        """Run the forward passes that the BatchNorm policy asks for; return outputs and statistics by domain."""
-        network, after = self.parts.network, dict(statistics)
-        outputs: dict[str, Forward] = {}
-        if network.policy.forward == "joint" and len(x) == 2:
-            count = len(x["source"])
-            nudge = jnp.concatenate([nudges["source"], nudges["target"]]) if nudges else None
-            out = network.forward(
-                params, after["shared"], jnp.concatenate([x["source"], x["target"]]), training=True, key=key, nudge=nudge
-            )
-            after["shared"] = out.statistics
-            outputs["source"] = Forward(out.features[:count], out.logits[:count], None)
-            outputs["target"] = Forward(out.features[count:], out.logits[count:], None)
-            return outputs, after
-        for name in x:
-            kept = network.key_of(name)  # type: ignore[arg-type]
-            out = network.forward(
-                params,
-                after[kept],
-                x[name],
-                training=True,
-                key=jax.random.fold_in(key, zlib.crc32(name.encode())),
-                nudge=nudges.get(name),
-            )
-            after[kept] = out.statistics
-            outputs[name] = out
-        return outputs, after
-
-    def _context(
-        self,
-        state: State,
-        params: Mapping[str, PyTree],
-        outputs: Mapping[str, Forward],
-        raw: Mapping[str, Any],
-        x: Mapping[str, jax.Array],
-        heads: Mapping[str, Any],
-        key: jax.Array,
-        aux: Mapping[str, PyTree],
-    ) -> Context:
-        network, span = self.parts.network, self.span
-        local = state.step - span.first
-
-        def run_forward(
-            inputs: jax.Array,
-            *,
-            domain: Literal["source", "target"],
-            params: Mapping[str, PyTree] | None,
-            statistics: PyTree,
-            current: Mapping[str, PyTree] = params,
-        ) -> Forward:
-            kept = network.key_of(domain)
-            if statistics is None:
-                statistics = state.statistics
-            return self._again(current if params is None else params, statistics, kept, inputs, key)
-
-        def run_view(domain: Literal["source", "target"], view_key: jax.Array) -> jax.Array:
-            return self._view(raw[domain], domain, view_key)
-
-        source = target = None
-        if "source" in outputs:
-            batch, out = raw["source"], outputs["source"]
-            source = SourceOutputs(x["source"], batch.y, batch.domain, batch.index, out.features, out.logits)
-        if "target" in outputs:
-            batch, out = raw["target"], outputs["target"]
-            target = TargetOutputs(x["target"], batch.domain, batch.index, out.features, out.logits)
-        return Context(
-            source=source,
-            target=target,
-            heads=heads,
-            memory=state.memory,
-            params=params,
-            progress=local.astype(jnp.float32) / span.length,
-            step=local,
-            aux=aux,
-            random_key=key,
-            run_forward=run_forward,
-            run_view=run_view,
-        )
-
-    def _again(
-        self, params: Mapping[str, PyTree], statistics: PyTree, kept: str, x: jax.Array, key: jax.Array
-    ) -> Forward:
-        """Run one more training-mode pass; statistics go in and out by domain, as a run keeps them."""
-        key = jax.random.fold_in(key, zlib.crc32(b"again"))
-        out = self.parts.network.forward(params, statistics[kept], x, training=True, key=key)
-        return Forward(out.features, out.logits, {**statistics, kept: out.statistics})
-
-    # ---- terms ---------------------------------------------------------------------------------------------------
-
-    def _terms(
+    def _found(
         self,
         update: Update,
         params: Mapping[str, PyTree],
         state: State,
-        raw: Mapping[str, Any],
-        x: Mapping[str, jax.Array],
+        batches: tuple[Mapping[str, Any], Mapping[str, jax.Array]],
         key: jax.Array,
         nudges: Mapping[str, jax.Array],
-    ) -> tuple[dict[str, Term], dict[str, jax.Array], Mapping[str, PyTree], PyTree, PyTree, dict[str, Forward]]:
-        """Return terms, logged scalars, aux, statistics of model and heads after the pass, and the outputs."""
-        network = self.parts.network
-        outputs, statistics = self._outputs(params, state.statistics, x, jax.random.fold_in(key, 0), nudges)
+    ) -> Found:
+        """Run the passes and the loss of one update."""
+        network, method, (raw, x) = self.parts.network, self.parts.method, batches
+        outputs, statistics = self.passes.outputs(params, state.statistics, x, jax.random.fold_in(key, 0), nudges)
         heads = {
-            name: head.merge(params[name], state.head_statistics[name], training=True, key=jax.random.fold_in(key, 1))
+            name: head.merge(params[name], state.head_statistics[name], mode="train", key=jax.random.fold_in(key, 1))
             for name, head in network.heads.items()
         }
-        ctx = self._context(state, params, outputs, raw, x, heads, key, {})
-        result = update.loss(ctx)
+        result = update.loss(self.passes.context(state, params, outputs, raw, x, heads, key, {}))
         named, aux = result if isinstance(result, tuple) else (result, {})
         terms: dict[str, Term] = {}
-        logged: dict[str, jax.Array] = {}
+        logged: Log = {}
         for name, term in named.items():
-            if isinstance(term, Logged):
-                logged[name] = jnp.asarray(term.value, jnp.float32)
-                continue
-            if not isinstance(term, Term):
-                term = Term(term)
-            if jnp.shape(term.value) != ():
+            value, weight = term if isinstance(term, Term) else (term, 1.0)
+            if isinstance(value, Logged):
+                logged[name] = jnp.asarray(value.value, jnp.float32)
+            elif jnp.shape(value) != ():
                 raise UsageError(
-                    f"method {self.parts.method.name!r}: term {name!r} must be a scalar, got shape {jnp.shape(term.value)}."
+                    f"method {method.name!r}: term {name!r} must be a scalar, got shape {jnp.shape(value)}."
                     " Take its mean over the batch."
                 )
-            terms[name] = term
+            else:
+                terms[name] = Term(jnp.asarray(value, jnp.float32), weight)
         if not terms:
-            raise UsageError(f"method {self.parts.method.name!r}: the loss returned no term.")
+            raise UsageError(f"method {method.name!r}: the loss returned no term.")
         if self.parts.penalty is not None and set(blocks_moved(update.moves, tuple(params))) & set(MODEL_BLOCKS):
             terms["penalty"] = Term(self.parts.penalty.value(params, state.penalty))
         after = {name: network.heads[name].statistics_of(head) for name, head in heads.items()}
-        return terms, logged, aux, statistics, after, outputs
+        return Found(terms, logged, aux, statistics, after, outputs)
 
-    # ---- the step ------------------------------------------------------------------------------------------------
-
-    def __call__(self, state: State, arrays: PyTree, piece: PyTree) -> tuple[State, dict[str, jax.Array]]:
+    def __call__(self, state: State, arrays: PyTree, piece: PyTree) -> tuple[State, Log]:
         """Return the state after one step, and its log: float32 scalars."""
         optimizer, start = self.parts.optimizer, state.step
         key = purpose_key(state.seed, "step", start)
-        raw, x = self._batches(arrays, piece, key)
-        progress = (start - self.span.first).astype(jnp.float32) / self.span.length
-        rate = jnp.asarray(optimizer.learning_rate(progress, start - self.span.first), jnp.float32)
-        log: dict[str, jax.Array] = {"learning_rate": rate}
-        names: list[str] = []
-        values: list[jax.Array] = []
+        raw, x = self.passes.batches(arrays, piece, key)
+        local = start - self.span.first
+        rate = optimizer.learning_rate(local.astype(jnp.float32) / self.span.length, local)
+        log: Log = {"learning_rate": rate}
+        watched: list[tuple[str, jax.Array]] = []
         aux: dict[str, PyTree] = {}
         for number, update in enumerate(self.updates):
             moved = blocks_moved(update.moves, tuple(state.params))
             for turn in range(update.repeat):
                 pass_key = jax.random.fold_in(key, 1 + number * 1000 + turn)
 
-                def objective(moving: Mapping[str, PyTree], state: State = state, update: Update = update,
-                              pass_key: jax.Array = pass_key) -> tuple[jax.Array, Any]:
-                    params = {**state.params, **moving}
-                    found = self._terms(update, params, state, raw, x, pass_key, {})
-                    terms = found[0]
-                    total = sum(
-                        (term.value.astype(jnp.float32) * term.weight for term in terms.values()), jnp.float32(0.0)
-                    )
-                    return total, found
+                def objective(
+                    moving: Mapping[str, PyTree],
+                    state: State = state,
+                    update: Update = update,
+                    key: jax.Array = pass_key,
+                ) -> tuple[jax.Array, Found]:
+                    found = self._found(update, {**state.params, **moving}, state, (raw, x), key, {})
+                    return found.objective(), found
 
                 moving = {block: state.params[block] for block in moved}
                 (_, found), gradients = jax.value_and_grad(objective, has_aux=True)(moving)
-                terms, logged, new_aux, statistics, head_statistics, outputs = found
-                aux.update(new_aux)
-                params, opt_state = optimizer.update(gradients, state.optimizer, state.params, rate)
+                params, optimizer_state = optimizer.update(gradients, state.optimizer, state.params, rate)
                 state = state._replace(
-                    params=params, optimizer=opt_state, statistics=statistics, head_statistics=head_statistics
+                    params=params,
+                    optimizer=optimizer_state,
+                    statistics=found.statistics,
+                    head_statistics=found.head_statistics,
                 )
-                for name, term in terms.items():
-                    names.append(name)
-                    values.append(term.value.astype(jnp.float32))
-                    log.setdefault(f"loss/{name}", term.value.astype(jnp.float32))
-                    log.setdefault(f"weight/{name}", jnp.asarray(term.weight, jnp.float32))
+                aux.update(found.aux)
                 norm = optax.tree.norm(gradients).astype(jnp.float32)
-                names.append("gradient of " + " + ".join(terms))
-                values.append(norm)
-                log.setdefault("gradient_norm", norm)
-                for name, value in logged.items():
-                    log.setdefault(name, value)
-                if number == 0 and turn == 0 and "source" in outputs:
-                    right = jnp.argmax(outputs["source"].logits, axis=-1) == raw["source"].y
-                    log["source/batch_accuracy"] = jnp.mean(right.astype(jnp.float32))
-        self.faults = names
-        bad = ~jnp.isfinite(jnp.stack(values))
+                watched += [(name, term.value) for name, term in found.terms.items()]
+                watched.append(("gradient of " + " + ".join(found.terms), norm))
+                new: Log = {f"loss/{name}": term.value for name, term in found.terms.items()}
+                new |= {f"weight/{name}": jnp.asarray(term.weight, jnp.float32) for name, term in found.terms.items()}
+                new |= {"gradient_norm": norm, **found.logged}
+                if "source" in found.outputs:
+                    right = jnp.argmax(found.outputs["source"].logits, axis=-1) == raw["source"].y
+                    new["source/batch_accuracy"] = jnp.mean(right.astype(jnp.float32))
+                log = new | log  # a name keeps what it stood for when it first came up in the step
+        self.faults = [name for name, _ in watched]
+        bad = ~jnp.isfinite(jnp.stack([value for _, value in watched]))
         first = jnp.stack([start, jnp.argmax(bad).astype(jnp.int32)])
-        state = state._replace(
-            fault=jnp.where((state.fault[0] < 0) & jnp.any(bad), first, state.fault), step=start + 1
-        )
-        ctx = self._context(state._replace(step=start), state.params, {}, raw, x, {}, key, aux)
-        return state._replace(memory=self.parts.method.after_step(ctx)), log
+        state = state._replace(fault=jnp.where((state.fault[0] < 0) & jnp.any(bad), first, state.fault))
+        memory = self.parts.method.after_step(self.passes.context(state, state.params, {}, raw, x, {}, key, aux))
+        return state._replace(memory=memory, step=start + 1), log
 
-    def probe(self, state: State, arrays: PyTree, piece: PyTree) -> dict[str, jax.Array]:
+    def checked(self, state: State) -> State:
+        """Return the state, marked where parameters or running statistics are not finite: the last step's doing.
+
+        A step's terms are computed before its update, so that they tell of its parameters one step later.
+        """
+        leaves = [leaf for leaf in jax.tree.leaves((state.params, state.statistics)) if jnp.issubdtype(leaf.dtype, jnp.floating)]
+        fine = jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in leaves]))
+        mark = jnp.stack([state.step - 1, jnp.int32(len(self.faults))])
+        return state._replace(fault=jnp.where((state.fault[0] < 0) & ~fine, mark, state.fault))
+
+    def fault(self, fault: tuple[int, int]) -> str:
+        """Return a fault of a state in words."""
+        step, place = map(int, fault)
+        if place < len(self.faults):
+            return f"training diverged at step {step}: {self.faults[place]!r} is not finite."
+        return f"training diverged at step {step}: its update left parameters or running statistics that are not finite."
+
+    def probe(self, state: State, arrays: PyTree, piece: PyTree) -> Log:
         """Return, for each term, the norm of its (weighted) gradient with respect to the features, on one batch."""
         key = purpose_key(state.seed, "probe", state.step)
-        raw, x = self._batches(arrays, piece, key)
+        batches = self.passes.batches(arrays, piece, key)
         width = self.parts.network.sizes.features
-        nudges = {name: jnp.zeros((len(batch), width), jnp.float32) for name, batch in x.items()}
-        norms: dict[str, jax.Array] = {}
+        nudges = {name: jnp.zeros((len(batch), width), jnp.float32) for name, batch in batches[1].items()}
+        norms: Log = {}
         for update in self.updates:
 
-            def vector(nudges: Mapping[str, jax.Array], update: Update = update) -> dict[str, jax.Array]:
-                terms = self._terms(update, state.params, state, raw, x, key, nudges)[0]
-                return {
-                    name: term.value.astype(jnp.float32) * term.weight
-                    for name, term in terms.items()
-                    if name != "penalty"
-                }
+            def weighted(nudges: Mapping[str, jax.Array], update: Update = update) -> Log:
+                terms = self._found(update, state.params, state, batches, key, nudges).terms
+                return {name: term.value * term.weight for name, term in terms.items() if name != "penalty"}
 
-            for name, gradient in jax.jacrev(vector)(nudges).items():
+            for name, gradient in jax.jacrev(weighted)(nudges).items():
                 norms.setdefault(f"gradient/{name}", optax.tree.norm(gradient).astype(jnp.float32))
         return norms

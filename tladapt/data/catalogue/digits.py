@@ -12,7 +12,7 @@ import numpy as np
 from tladapt.data.catalogue import digit_files
 from tladapt.data.catalogue.digit_files import MNIST, MNIST_M, MNIST_M_RELEASED, USPS, Split
 from tladapt.data.catalogue.entry import SCENARIOS, ScenarioEntry
-from tladapt.data.catalogue.files import locate, sha256
+from tladapt.data.catalogue.files import Release, locate, sha256
 from tladapt.data.catalogue.images import check_size, resize
 from tladapt.data.domain import Domain, Scenario
 
@@ -59,12 +59,13 @@ class _MnistUsps(_Digits):
         "MNIST: commonly given as CC BY-SA 3.0. USPS: none stated; public US Postal Service benchmark."
     )
     obtain: ClassVar[str] = f"MNIST: {MNIST.obtain}. USPS: {USPS.obtain}."
+    releases: ClassVar[tuple[Release, ...]] = (MNIST, USPS)
 
     def load(self, data_dir: str | os.PathLike[str] | None = None) -> Scenario:
         """Read both sets as uint8 `[n, size, size, 1]`; USPS goes from 16 to `size` pixels and to 256 grey levels."""
         check_size(self.size)
         name = "-".join(self.domains)
-        mnist, usps = locate([MNIST, USPS], data_dir, called=name)
+        mnist, usps = locate(self.releases, data_dir, called=name)
         read = {"mnist": self._mnist(mnist), "usps": self._usps(usps["h5"])}
         source, target = self.domains
         origin = _record([*mnist.values(), *usps.values()])
@@ -119,11 +120,12 @@ class MnistMnistM(_Digits):
     domains: ClassVar[tuple[str, ...]] = ("mnist", "mnist-m")
     licence: ClassVar[str] = "MNIST: commonly given as CC BY-SA 3.0. MNIST-M: none stated (MNIST and BSDS500)."
     obtain: ClassVar[str] = f"MNIST: {MNIST.obtain}. MNIST-M: {MNIST_M.obtain}."
+    releases: ClassVar[tuple[Release, ...]] = (MNIST, MNIST_M)
 
     def load(self, data_dir: str | os.PathLike[str] | None = None) -> Scenario:
         """Read both sets as uint8 `[n, size, size, 3]`; `origin["notes"]` says where MNIST-M is a subset."""
         check_size(self.size)
-        mnist, mnist_m = locate([MNIST, MNIST_M], data_dir, called="mnist-mnistm")
+        mnist, mnist_m = locate(self.releases, data_dir, called="mnist-mnistm")
         source = {}
         for split, (x, y) in digit_files.read_mnist(mnist, verify=self.verify).items():
             padded = resize(np.pad(x, ((0, 0), (2, 2), (2, 2))), self.size)

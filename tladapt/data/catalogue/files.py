@@ -50,6 +50,17 @@ def data_directory(data_dir: str | os.PathLike[str] | None) -> Path | None:
     return path
 
 
+def find(release: Release, root: Path | None) -> dict[str, Path]:
+    """Return key -> path of those files of a release that are below `root`, the first of each that is there."""
+    have: dict[str, Path] = {}
+    for key, names in release.files.items():
+        places = (Path(folder, name) for folder in release.folders for name in names)
+        hit = root and next((root / place for place in places if (root / place).exists()), None)
+        if hit:
+            have[key] = hit
+    return have
+
+
 def locate(
     releases: Sequence[Release], data_dir: str | os.PathLike[str] | None, *, called: str
 ) -> list[dict[str, Path]]:
@@ -67,12 +78,7 @@ def locate(
     found: list[dict[str, Path]] = []
     complaints: list[str] = []
     for release in releases:
-        have: dict[str, Path] = {}
-        for key, names in release.files.items():
-            places = (Path(folder, name) for folder in release.folders for name in names)
-            hit = root and next((root / place for place in places if (root / place).exists()), None)
-            if hit:
-                have[key] = hit
+        have = find(release, root)
         found.append(have)
         missing = [names[0] for key, names in release.files.items() if key not in have]
         if missing:
@@ -80,7 +86,8 @@ def locate(
                 f"  {release.title}: {', '.join(missing)}\n"
                 f"    get it from: {release.obtain}\n"
                 f"    put it into: {(root or Path('DATA_DIR')) / release.folders[0]}\n"
-                f"    looked in:   " + ", ".join(repr(folder) for folder in release.folders)
+                f"    {'looked in' if root else 'or into'}: "
+                f"{', '.join(release.folders)} (in the data directory)"
             )
     if not complaints:
         return found

@@ -33,6 +33,8 @@ def effective_rank(features: Any) -> float:
       >>> round(effective_rank([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]]), 6)
       2.0
     """
+    from threadpoolctl import threadpool_limits  # comes with scikit-learn
+
     x = np.asarray(features, dtype=np.float64)
     if len(x) > _RANKED:
         x = x[np.linspace(0, len(x) - 1, _RANKED).astype(np.int64)]
@@ -43,7 +45,8 @@ def effective_rank(features: Any) -> float:
         return 0.0
     centred /= scale  # squares below must not overflow
     gram = centred @ centred.T if len(x) < x.shape[1] else centred.T @ centred  # the smaller of the two
-    singular = np.sqrt(np.maximum(np.linalg.eigvalsh(gram), 0.0))
+    with threadpool_limits(1):  # on a busy machine LAPACK's threads wait for each other, 30 times longer than one needs
+        singular = np.sqrt(np.maximum(np.linalg.eigvalsh(gram), 0.0))
     singular = singular[singular > 1e-6 * singular[-1]]
     return float(np.exp(entropy(singular / singular.sum())))
 

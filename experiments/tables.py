@@ -1,0 +1,106 @@
+"""CSV to the tables in README.md and experiments/README.md:  python experiments/tables.py [--check]
+
+A table stands between `<!-- table: NAME -->` and `<!-- end -->`; its numbers come from experiments/results/ and from nowhere else.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import re
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from tladapt.evaluation import mean_and_interval, spread
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "experiments" / "results"
+TABLES = {"demo": ("digits_photo",), "digits": ("mnist_usps", "usps_mnist", "mnist_mnistm")}
+PAGES = (ROOT / "README.md", ROOT / "experiments" / "README.md")
+ORDER = ("source_only", "dann", "mmd", "mcd", "shot", "mean_teacher", "target_only")
+Runs = list[dict[str, str]]
+
+
+def read(name: str) -> Runs:
+    """Return the lines of a CSV of results."""
+    with open(RESULTS / f"{name}.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def percent(runs: Runs, column: str) -> str:
+    """Return mean and sample standard deviation in percent."""
+    values = [100 * float(run[column]) for run in runs]
+    return f"{np.mean(values):.1f} ± {spread(values):.1f}"
+
+
+def gain(runs: Runs, baseline: Runs) -> str:
+    """Return the mean gain of the last step over source-only on the same seeds, with its 95 % interval, in points."""
+    before = {(run["data_seed"], run["seed"]): float(run["last"]) for run in baseline}
+    differences = [
+        100 * (float(run["last"]) - before[run["data_seed"], run["seed"]])
+        for run in runs
+        if (run["data_seed"], run["seed"]) in before
+    ]
+    if len(differences) < 2:
+        return ""
+    mean, low, high = mean_and_interval(differences)[:3]
+    return f"{mean:+.1f} [{low:+.1f}, {high:+.1f}]"
+
+
+def rows(runs: Runs) -> Iterable[str]:
+    """Yield the lines of a Markdown table; one a scenario, recipe and method."""
+    yield "| | recipe | last | gain over source-only | chosen (im) | oracle | source | runs | minutes a run |"
+    yield "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"
+    for scenario in dict.fromkeys(run["scenario"] for run in runs):
+        here = [run for run in runs if run["scenario"] == scenario]
+        groups = dict.fromkeys((run["recipe"], run["method"], run["steps"], run["settings"]) for run in here)
+        for key in sorted(groups, key=lambda key: (key[0], ORDER.index(key[1]), key[2:])):
+            recipe, method, steps, _ = key
+            mine = [run for run in here if (run["recipe"], run["method"], run["steps"], run["settings"]) == key]
+            base = [
+                run for run in here if run["method"] == "source_only" and run["recipe"] == recipe and run["steps"] == steps
+            ]
+            name = f"{scenario} {method}" + (" (oracle: trained on target labels)" if method == "target_only" else "")
+            won = "" if method in ("source_only", "target_only") else gain(mine, base)
+            minutes = np.mean([float(run["minutes"]) for run in mine])
+            yield (
+                f"| {name} | {recipe}, {steps} steps | **{percent(mine, 'last')}** | {won} | {percent(mine, 'chosen')} |"
+                f" {percent(mine, 'oracle')} | {percent(mine, 'source')} | {len(mine)} | {minutes:.1f} |"
+            )
+
+
+def render(name: str) -> str:
+    """Return a table by name."""
+    runs = [run for part in TABLES[name] if (RESULTS / f"{part}.csv").is_file() for run in read(part)]
+    return "\n".join(rows(runs)) + "\n" if runs else ""
+
+
+def filled(text: str) -> str:
+    """Return a page with its tables made anew."""
+
+    def fill(match: re.Match[str]) -> str:
+        return f"<!-- table: {match[1]} -->\n{render(match[1])}<!-- end -->"
+
+    return re.sub(r"<!-- table: (\w+) -->\n.*?<!-- end -->", fill, text, flags=re.DOTALL)
+
+
+def main() -> int:
+    """Write the tables, or with --check only say whether they are as the CSV says."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true")
+    given = parser.parse_args()
+    stale = [page for page in PAGES if page.read_text() != filled(page.read_text())]
+    if given.check:
+        for page in stale:
+            print(f"{page.relative_to(ROOT)}: the tables are not those of experiments/results; run experiments/tables.py")
+        return int(bool(stale))
+    for page in stale:
+        page.write_text(filled(page.read_text()))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

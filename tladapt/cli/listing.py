@@ -1,0 +1,136 @@
+"""What can be named on the command line, as records: name, summary, options; for data, whether its files are there."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from collections.abc import Mapping
+from typing import Any
+
+from tladapt import fields
+from tladapt.training.config import describe
+from tladapt.training.recipe import BATCHNORM_PRESETS, RECIPE_NOTES, RECIPES, Recipe
+
+Record = dict[str, Any]
+
+
+def listing(kind: str, data_dir: str | None = None) -> list[Record]:
+    """Return the entries of one kind: name, summary, and options with type, default and help.
+
+    Args:
+      kind: "methods", "backbones", "data", "validators", "recipes" or "penalties".
+      data_dir: where data sets are, for "data"; None: the variable TLADAPT_DATA.
+    """
+    if kind == "data":
+        return _data(data_dir)
+    if kind == "recipes":
+        return [
+            {"name": name, "summary": RECIPE_NOTES.get(name, ""), "options": recipe_fields(RECIPES[name])}
+            for name in RECIPES
+        ]
+    registry: Any
+    if kind == "methods":
+        from tladapt.methods import METHODS as registry
+    elif kind == "backbones":
+        from tladapt.models import BACKBONES as registry
+    elif kind == "validators":
+        from tladapt.evaluation import VALIDATORS as registry
+    else:
+        from tladapt.penalties import PENALTIES as registry
+    return [
+        {"name": name, "summary": _summary(registry[name]), "options": options(registry[name])} for name in registry
+    ]
+
+
+def _summary(kind: Any) -> str:
+    return str(getattr(kind, "summary", "") or (kind.__doc__ or "").strip().splitlines()[0])
+
+
+def options(kind: type, values: Mapping[str, Any] | None = None) -> list[Record]:
+    """Return the fields of a dataclass; `values` stand in for defaults."""
+    hints = typing.get_type_hints(kind)
+    found = []
+    for info in fields.describe_fields(kind):
+        value = info.default if values is None else values[info.name]
+        found.append(
+            {
+                "name": info.name,
+                "type": info.type,
+                "default": describe(value),
+                "shown": _preset(value),
+                "choices": [str(choice) for choice in typing.get_args(hints[info.name])]
+                if typing.get_origin(hints[info.name]) is typing.Literal
+                else [],
+                "help": info.help,
+            }
+        )
+    return found
+
+
+def _preset(value: Any) -> str:
+    """Return a value as it would be typed; a BatchNorm policy by the name of its preset."""
+    for name, policy in BATCHNORM_PRESETS.items():
+        if value == policy:
+            return name
+    return fields.show(value)
+
+
+def recipe_fields(recipe: Recipe | None = None) -> list[Record]:
+    """Return the fields of a recipe, or of the plain one."""
+    recipe = Recipe() if recipe is None else recipe
+    values = {field.name: getattr(recipe, field.name) for field in dataclasses.fields(recipe)}
+    return [record for record in options(Recipe, values) if record["name"] not in ("name", "groups")]
+
+
+def batchnorm_presets() -> dict[str, str]:
+    """Return what each BatchNorm preset stands for."""
+    return {name: fields.show(policy) for name, policy in BATCHNORM_PRESETS.items()}
+
+
+def _data(data_dir: str | None) -> list[Record]:
+    """Return the registered scenarios, and the four kinds of own data."""
+    from tladapt.data import SCENARIOS
+    from tladapt.data.catalogue.own import Npz
+    from tladapt.data.catalogue.own_images import ImageFolder, ImageLists
+    from tladapt.data.catalogue.prepared import Prepared
+
+    found = []
+    for name in SCENARIOS:
+        entry = SCENARIOS[name]
+        found.append(
+            {
+                "name": name,
+                "summary": entry.summary,
+                "domains": " -> ".join(entry.domains),
+                "classes": len(entry.classes),
+                "licence": entry.licence,
+                "obtain": entry.obtain,
+                **_presence(entry, data_dir),
+                "options": options(entry),
+            }
+        )
+    own: dict[str, Any] = {"FILE.npz": Npz, "FOLDER": ImageFolder, "LIST.txt": ImageLists, "tfds:NAME": Prepared}
+    for name, kind in own.items():
+        records = [record for record in options(kind) if record["name"] != "path"]
+        found.append({"name": name, "summary": kind.summary, "options": records})
+    return found
+
+
+def _presence(entry: Any, data_dir: str | None) -> Record:
+    """Return whether the files of a scenario are in the data directory, and in words."""
+    from tladapt.data.catalogue.files import data_directory, find
+
+    if not entry.releases:
+        return {"present": True, "files": "none needed"}
+    root = data_directory(data_dir)
+    if root is None:
+        return {"present": False, "files": "no data directory was named (--data-dir DIR, or TLADAPT_DATA)"}
+    absent = [
+        f"{release.title} ({', '.join(names[0] for key, names in release.files.items() if key not in have)})"
+        for release in entry.releases
+        if len(have := find(release, root)) < len(release.files)
+    ]
+    return {
+        "present": not absent,
+        "files": f"missing in {root}: {', '.join(absent)}" if absent else f"present in {root}",
+    }

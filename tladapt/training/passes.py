@@ -1,0 +1,153 @@
+"""What a step's losses look at: augmented batches, the forward passes of the BatchNorm policy, the context."""
+
+from __future__ import annotations
+
+import dataclasses
+import zlib
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+
+from tladapt.data import AUGMENTATIONS, Feed
+from tladapt.methods.base import Context, Forward, Method, SourceOutputs, Stage, TargetOutputs
+from tladapt.penalties import Penalty
+from tladapt.training.network import Inputs, Network
+from tladapt.training.optim import Optimizer
+from tladapt.training.state import State
+
+PyTree = Any
+DomainName = Literal["source", "target"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Parts:
+    """What the steps of a run are made from; fixed before the first one."""
+
+    network: Network
+    method: Method
+    optimizer: Optimizer
+    inputs: Inputs
+    augment: str
+    feeds: Mapping[str, Feed]
+    penalty: Penalty | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Span:
+    """A stage with its place in the run: steps `first` to `first + length - 1`."""
+
+    stage: Stage
+    first: int
+    length: int
+
+    @property
+    def end(self) -> int:
+        """How many steps are done after it."""
+        return self.first + self.length
+
+    @property
+    def domains(self) -> tuple[DomainName, ...]:
+        """Which domains its batches hold, the source first."""
+        used: tuple[tuple[DomainName, bool], ...] = (("source", self.stage.source), ("target", self.stage.target))
+        return tuple(name for name, wanted in used if wanted)
+
+
+class Passes:
+    """Batches and forward passes of one stage, as functions of arrays."""
+
+    def __init__(self, parts: Parts, span: Span):
+        self.parts, self.span = parts, span
+        self._augment: Callable[[jax.Array, jax.Array], jax.Array] = AUGMENTATIONS[parts.augment]
+
+    # ---- batches -------------------------------------------------------------------------------------------------
+
+    def view(self, raw: Any, domain: str, key: jax.Array) -> jax.Array:
+        """Return one augmented view of a raw batch, as the model sees it."""
+        return self.parts.inputs.standardize(self._augment(key, Inputs.scale(raw.x)), domain)
+
+    def batches(self, arrays: PyTree, piece: PyTree, key: jax.Array) -> tuple[dict[str, Any], dict[str, jax.Array]]:
+        """Return raw batches and the model's inputs by domain."""
+        raw = {name: self.parts.feeds[name].batch(arrays[name], piece[name]) for name in self.span.domains}
+        keys = {name: jax.random.fold_in(key, zlib.crc32(b"augment/" + name.encode())) for name in raw}
+        return raw, {name: self.view(raw[name], name, keys[name]) for name in raw}
+
+    # ---- forward passes ------------------------------------------------------------------------------------------
+
+    def outputs(
+        self,
+        params: Mapping[str, PyTree],
+        statistics: Mapping[str, PyTree],
+        x: Mapping[str, jax.Array],
+        key: jax.Array,
+        nudges: Mapping[str, jax.Array],
+    ) -> tuple[dict[str, Forward], dict[str, PyTree]]:
+        """Run the forward passes that the BatchNorm policy asks for; return outputs and statistics by domain."""
+        network, after = self.parts.network, dict(statistics)
+        if network.policy.forward == "joint" and len(x) == 2:
+            both = jnp.concatenate([x["source"], x["target"]])  # [n_s + n_t, ...]
+            nudge = jnp.concatenate([nudges["source"], nudges["target"]]) if nudges else None
+            out = network.forward(params, after["shared"], both, mode="train", key=key, nudge=nudge)
+            after["shared"] = out.statistics
+            count = len(x["source"])
+            return {
+                "source": Forward(out.features[:count], out.logits[:count], None),
+                "target": Forward(out.features[count:], out.logits[count:], None),
+            }, after
+        outputs: dict[str, Forward] = {}
+        for name in self.span.domains:
+            kept, own = network.key_of(name), jax.random.fold_in(key, zlib.crc32(name.encode()))
+            out = network.forward(params, after[kept], x[name], mode="train", key=own, nudge=nudges.get(name))
+            after[kept] = out.statistics
+            outputs[name] = out
+        return outputs, after
+
+    def context(
+        self,
+        state: State,
+        params: Mapping[str, PyTree],
+        outputs: Mapping[str, Forward],
+        raw: Mapping[str, Any],
+        x: Mapping[str, jax.Array],
+        heads: Mapping[str, Any],
+        key: jax.Array,
+        aux: Mapping[str, PyTree],
+    ) -> Context:
+        """Return what a loss may look at. The source's labels are in it; the target's are nowhere near."""
+        network, current = self.parts.network, params
+        local = state.step - self.span.first
+
+        def run_forward(
+            x: jax.Array, *, domain: DomainName, params: Mapping[str, PyTree] | None, statistics: PyTree
+        ) -> Forward:
+            kept, again = network.key_of(domain), jax.random.fold_in(key, zlib.crc32(b"again"))
+            before = state.statistics if statistics is None else statistics
+            chosen = current if params is None else params
+            out = network.forward(chosen, before[kept], x, mode="train", key=again)
+            # Statistics go in and out by domain, as a run keeps them.
+            return Forward(out.features, out.logits, {**before, kept: out.statistics})
+
+        def run_view(domain: DomainName, view_key: jax.Array) -> jax.Array:
+            return self.view(raw[domain], domain, view_key)
+
+        source = target = None
+        if "source" in outputs:
+            batch, out = raw["source"], outputs["source"]
+            source = SourceOutputs(x["source"], batch.y, batch.domain, batch.index, out.features, out.logits)
+        if "target" in outputs:
+            batch, out = raw["target"], outputs["target"]
+            target = TargetOutputs(x["target"], batch.domain, batch.index, out.features, out.logits)
+        return Context(
+            source=source,
+            target=target,
+            heads=heads,
+            memory=state.memory,
+            params=params,
+            progress=local.astype(jnp.float32) / self.span.length,
+            step=local,
+            aux=aux,
+            random_key=key,
+            run_forward=run_forward,
+            run_view=run_view,
+        )

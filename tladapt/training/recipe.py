@@ -1,0 +1,157 @@
+"""How a model is trained, whatever the method: optimiser, schedules, augmentation, and the BatchNorm policy."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Literal
+
+from tladapt.data.augment import AUGMENTATIONS
+from tladapt.errors import UnknownNameError, UsageError
+from tladapt.losses.schedules import LEARNING_RATE_SCHEDULES
+from tladapt.registry import Registry, suggest
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class BatchNorm:
+    """How batch normalisation treats two domains. Papers and libraries differ in it, mostly by accident.
+
+    Raises:
+      UsageError: for a value that is none of the choices, and for choices that contradict each other.
+    """
+
+    forward: Literal["joint", "separate"] = "joint"
+    """"joint": source and target pass in one batch and share its statistics; "separate": one after the other."""
+    statistics: Literal["shared", "per_domain", "frozen"] = "shared"
+    """Running statistics: one set for both domains, one for each, or those that the run starts with."""
+    evaluation: Literal["running", "target"] = "running"
+    """What predictions use: running statistics, or statistics of the whole target, measured before each evaluation."""
+
+    def __post_init__(self) -> None:
+        for field, choices in (
+            ("forward", ("joint", "separate")),
+            ("statistics", ("shared", "per_domain", "frozen")),
+            ("evaluation", ("running", "target")),
+        ):
+            value = getattr(self, field)
+            if value not in choices:
+                raise UsageError(f"batchnorm {field} must be one of {', '.join(choices)}; got {value!r}.")
+        if self.forward == "joint" and self.statistics == "per_domain":
+            raise UsageError(
+                "batchnorm forward='joint' mixes the domains in one batch, so there are no statistics='per_domain';"
+                " use forward='separate' (preset 'per_domain')."
+            )
+        if self.statistics == "frozen" and self.evaluation == "target":
+            raise UsageError(
+                "batchnorm statistics='frozen' keeps the statistics that the run starts with, and evaluation='target'"
+                " replaces them; use one of the two (preset 'frozen' or 'target')."
+            )
+
+
+BATCHNORM_PRESETS: dict[str, BatchNorm] = {
+    "joint": BatchNorm(),
+    "separate": BatchNorm(forward="separate"),
+    "per_domain": BatchNorm(forward="separate", statistics="per_domain"),
+    "frozen": BatchNorm(statistics="frozen"),
+    "target": BatchNorm(evaluation="target"),
+}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Group:
+    """How the parameters whose path matches are trained."""
+
+    pattern: str
+    """A regular expression that is searched in paths such as "backbone/conv1/kernel"."""
+    learning_rate: float = 1.0
+    """Factor on the learning rate; 0 freezes the parameters bit for bit."""
+    weight_decay: float = 1.0
+    """Factor on the weight decay."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How a model is trained, whatever the method: one table of results has one recipe, source-only included."""
+
+    name: str = "custom"
+    """How tables call it."""
+    optimizer: Literal["sgd", "adam", "adamw"] = "sgd"
+    """Update rule: SGD with momentum, Adam (weight decay in the gradient), or AdamW (decoupled)."""
+    learning_rate: float = 0.01
+    """Learning rate at the start of a stage."""
+    schedule: str = "ganin2016"
+    """Learning-rate schedule by name."""
+    momentum: float = 0.9
+    """Momentum of SGD, or the first moment's decay of Adam."""
+    nesterov: bool = False
+    """Whether SGD's momentum is Nesterov's."""
+    weight_decay: float = 0.0
+    """L2 coefficient."""
+    clip: float | None = None
+    """Largest norm of an update's gradient; None: no clipping."""
+    batch_size: int = 64
+    """Examples of each domain in a batch."""
+    batchnorm: BatchNorm = BatchNorm()
+    """How batch normalisation treats two domains."""
+    augment: str = "none"
+    """What augments the inputs, by name; "a+b" does a, then b."""
+    standardize: Literal["none", "source", "domain"] = "none"
+    """Whether inputs are shifted and scaled by mean and deviation (of each channel) of the source or of each domain."""
+    bottleneck: int = 0
+    """Width of a linear layer with ReLU between backbone and classifier; 0: none."""
+    groups: tuple[Group, ...] = ()
+    """Parameters that are trained differently; the first match counts."""
+
+    def __post_init__(self) -> None:
+        if self.optimizer not in ("sgd", "adam", "adamw"):
+            raise UsageError(f"recipe.optimizer must be sgd, adam or adamw; got {self.optimizer!r}.")
+        if self.schedule not in LEARNING_RATE_SCHEDULES:
+            raise UnknownNameError(
+                f"Unknown learning-rate schedule {self.schedule!r}.{suggest(self.schedule, LEARNING_RATE_SCHEDULES)}"
+            )
+        if self.standardize not in ("none", "source", "domain"):
+            raise UsageError(f"recipe.standardize must be none, source or domain; got {self.standardize!r}.")
+        for part in self.augment.split("+"):
+            AUGMENTATIONS[part]
+        for field in ("learning_rate", "weight_decay"):
+            if not (getattr(self, field) >= 0 and math.isfinite(getattr(self, field))):
+                raise UsageError(f"recipe.{field} must be a finite number from 0 on, got {getattr(self, field)}.")
+        if not 0 <= self.momentum < 1:
+            raise UsageError(f"recipe.momentum must be in [0, 1), got {self.momentum}.")
+        if self.clip is not None and not self.clip > 0:
+            raise UsageError(f"recipe.clip must be above 0, or None for no clipping; got {self.clip}.")
+        for field, low in (("batch_size", 2), ("bottleneck", 0)):  # batch statistics need two examples
+            if not isinstance(getattr(self, field), int) or getattr(self, field) < low:
+                raise UsageError(f"recipe.{field} must be a whole number from {low} on, got {getattr(self, field)}.")
+
+
+RECIPES: Registry[Recipe] = Registry("recipe")
+for _recipe in (
+    Recipe(name="ganin2016"),
+    Recipe(name="adam", optimizer="adam", learning_rate=1e-3, schedule="constant"),
+    Recipe(
+        name="saito2018", optimizer="adam", learning_rate=2e-4, schedule="constant", weight_decay=5e-4, batch_size=128
+    ),
+    Recipe(
+        name="french2018",
+        optimizer="adam",
+        learning_rate=1e-3,
+        schedule="constant",
+        batch_size=256,
+        augment="translate+noise",
+        standardize="domain",
+        batchnorm=BATCHNORM_PRESETS["separate"],
+    ),
+    Recipe(name="liang2020", nesterov=True, weight_decay=1e-3),
+    Recipe(name="thuml", nesterov=True, weight_decay=1e-3, schedule="thuml", batch_size=32, bottleneck=256),
+):
+    RECIPES.register(_recipe.name)(_recipe)
+
+RECIPE_NOTES: dict[str, str] = {
+    "ganin2016": "DANN paper: SGD, momentum 0.9, 0.01 / (1 + 10 p)^0.75, 64 + 64 examples, one joint forward",
+    "adam": "Adam at 1e-3, constant: a plain default of many code bases",
+    "saito2018": "MCD's digits code: Adam at 2e-4, weight decay 5e-4, 128 + 128 examples",
+    "french2018": "self-ensembling: Adam at 1e-3, 256 + 256, noise and translation, standardised domains, separate forwards",
+    "liang2020": "SHOT's digits code: SGD with Nesterov momentum, weight decay 1e-3, the DANN paper's annealing",
+    "thuml": "transfer-learning library of thuml: SGD with Nesterov momentum, 0.01 (1 + i/1000)^-0.75, bottleneck 256",
+}
