@@ -84,15 +84,12 @@ class Whole(click.ParamType):
         try:
             number = int(value)
         except ValueError:
-            self._refuse(value, param, ctx)
-        if not self.least <= number <= self.most:
-            self._refuse(value, param, ctx)
-        return number
-
-    def _refuse(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        called = "" if param is None else f"{param.opts[0]} "
-        top = "" if self.most == _LARGEST and not str(value).isdigit() else f", at most {self.most}"
-        raise click.UsageError(f"{called}must be a whole number of at least {self.least}{top}; got {value!r}", ctx)
+            number = self.least - 1
+        if self.least <= number <= self.most:
+            return number
+        called = "It" if param is None else param.opts[0]
+        wanted = f"at most {self.most}" if number > self.most else f"at least {self.least}"
+        raise click.UsageError(f"{called} must be a whole number of {wanted}; got {value!r}", ctx)
 
 
 class Kind(click.ParamType):

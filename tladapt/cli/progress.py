@@ -68,11 +68,10 @@ class Progress:
             loss = losses.get("loss/classification", next(iter(losses.values()), None))
             self._bar.update(self._task, completed=event.step, word="" if loss is None else f"loss {loss:.3f}")
         elif event.kind == "eval" and self._lines:
-            scores = {
-                name.removeprefix("validator/"): row[name] for name in sorted(row) if name.startswith("validator/")
-            }
             words = [f"source accuracy {row['source/accuracy']:.1%}"]
-            words += [f"{name} {score:.3f}" for name, score in scores.items() if score is not None]
-            self.say(f"step {event.step} of {event.steps}, " + ", ".join(words))
+            for name, score in sorted(row.items()):
+                if name.startswith("validator/") and name != "validator/source_accuracy" and score is not None:
+                    words.append(f"{name.removeprefix('validator/')} {score:.3f}")
+            self.say(f"step {event.step} of {event.steps}, {', '.join(words)}")
         elif event.kind == "end":
             self._bar.update(self._task, completed=event.steps, word="done")

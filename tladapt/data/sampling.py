@@ -126,6 +126,10 @@ class Feed(Protocol):
         """Return the batch of one step; traced inside jit. `step_slice`: a chunk at one step."""
         ...
 
+    def close(self) -> None:
+        """Let go of arrays and threads."""
+        ...
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class _Plan:

@@ -91,7 +91,7 @@ class MeanTeacher(Method):
         confident = jnp.mean(losses.confidence_mask(teacher.logits, threshold=self.confidence))
         consistency = losses.consistency(ctx.target.logits, teacher.logits, confidence=self.confidence)
         balance = losses.class_balance(ctx.target.logits) * confident
-        terms = {
+        terms: Terms = {
             "classification": classification(ctx),
             "consistency": Term(consistency, self.weight),
             "class_balance": Term(balance, self.weight * self.balance * ctx.target.logits.shape[1]),

@@ -87,7 +87,7 @@ def _backward(
         size_y = (cotangent.shape[1 + axis] - 1) * window.strides[axis] + 1
         first = size_kernel - 1 - low
         pads_x.append((first, size_x + size_kernel - 1 - size_y - first))
-        pads_kernel.append((low, size_kernel + size_y - 1 - size_x - low + (1 if False else 0)) if low<1 else (low-1, size_kernel + size_y - size_x - low))  # negative: rows that no window reached
+        pads_kernel.append((low, size_kernel + size_y - 1 - size_x - low))  # negative: rows that no window reached
     d_x = _canonical_convolution(
         cotangent,  # [n, h', w', c_out]
         jnp.flip(kernel, (0, 1)).swapaxes(2, 3),  # [k_h, k_w, c_out, c_in]

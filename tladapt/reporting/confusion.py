@@ -38,6 +38,7 @@ def confusion_figure(run: RunFiles) -> Any:
 
     side = float(np.clip(0.5 * size, 3.2, 9.0)) if size <= _ANNOTATED else 7.0
     figure = new_figure(side + 1.9, side + 1.3)
+    figure.set_layout_engine("compressed")  # the matrix is square
     axes = figure.add_subplot()
     axes.grid(False)
     axes.set_facecolor("#EEEEEE")  # a class without examples has no shares

@@ -90,7 +90,8 @@ def save_figure(figure: Any, file: Path) -> Path:
       RunFolderError: where the file cannot be written.
     """
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=DPI, facecolor="white")
+    # "tight": the solver of the layout may leave a label of a square panel half outside the page.
+    figure.savefig(buffer, format="png", dpi=DPI, facecolor="white", bbox_inches="tight", pad_inches=0.08)
     half = file.with_name(f".{file.name}.{os.getpid()}")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)

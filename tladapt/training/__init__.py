@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from tladapt.training.config import BATCHNORM_PRESETS, RECIPES, BatchNorm, Config, Group, Recipe
-from tladapt.training.loop import Callback, Event, Interrupted, run
+from tladapt.training.config import Config
+from tladapt.training.loop import run
+from tladapt.training.recipe import BATCHNORM_PRESETS, RECIPES, BatchNorm, Group, Recipe
 from tladapt.training.result import Result, open_run
+from tladapt.training.watching import Callback, Event, Interrupted
 
 __all__ = [
     "BATCHNORM_PRESETS",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import zlib
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -14,15 +13,15 @@ import numpy as np
 from tladapt.data import Domain, Scenario, examples, feed
 from tladapt.errors import UsageError
 from tladapt.methods.base import Method, Start
-from tladapt.models.weights import load_arrays
 from tladapt.penalties import Penalty, PenaltyStart
 from tladapt.training.config import Config, Recipe
 from tladapt.training.dispatch import spans
 from tladapt.training.evaluate import Evaluator, Predictor, Weights
 from tladapt.training.network import Inputs, Network
 from tladapt.training.optim import MODEL_BLOCKS, Optimizer
-from tladapt.training.state import State, flat, no_fault
-from tladapt.training.step import Parts, Span
+from tladapt.training.passes import Parts, Span
+from tladapt.training.start import load_blocks
+from tladapt.training.state import State, no_fault
 
 PyTree = Any
 PENALTY_EXAMPLES = 2000
@@ -52,16 +51,12 @@ class Assembly:
 
     def resident(self) -> dict[str, PyTree]:
         """Return the arrays that stay on the device, by domain."""
-        used = {name for span in self.spans for name in _domains(span)}
+        used = {name for span in self.spans for name in span.domains}
         return {name: self.parts.feeds[name].arrays() for name in sorted(used)}
 
     def chunk(self, span: Span, first: int, steps: int) -> dict[str, PyTree]:
         """Return what a chunk of steps needs from the feeds, by domain."""
-        return {name: self.parts.feeds[name].chunk(first, steps) for name in _domains(span)}
-
-
-def _domains(span: Span) -> tuple[str, ...]:
-    return tuple(name for name, used in (("source", span.stage.source), ("target", span.stage.target)) if used)
+        return {name: self.parts.feeds[name].chunk(first, steps) for name in span.domains}
 
 
 def weights_of(state: State) -> Weights:
@@ -89,8 +84,10 @@ def held_out(scenario: Scenario, seed: int) -> tuple[tuple[Domain, ...], Domain]
         held.append(domain.take(np.sort(order[:count])))
     if len(held) == 1:
         return tuple(kept), held[0]
-    x = np.concatenate([examples(domain, np.arange(len(domain))) for domain in held])
-    return tuple(kept), Domain(x, np.concatenate([domain.y for domain in held]), name="validation")
+    parts = [examples(domain, np.arange(len(domain))) for domain in held]
+    if len({x.dtype for x in parts}) > 1:  # as the feeds do where 8-bit domains meet others
+        parts = [x.astype(np.float32) / np.float32(255) if x.dtype == np.uint8 else x for x in parts]
+    return tuple(kept), Domain(np.concatenate(parts), np.concatenate([d.y for d in held]), name="validation")
 
 
 def build(
@@ -112,11 +109,8 @@ def assemble(config: Config, scenario: Scenario, seed: int) -> Assembly:
     recipe: Recipe = config.recipe  # type: ignore[assignment]
     if "oracle" in method.needs and not scenario.is_oracle:
         scenario = scenario.oracle()
-    stages = method.stages()
-    if config.steps < len(stages):
-        raise UsageError(
-            f"method {method.name!r} has {len(stages)} stages and needs at least as many steps, got {config.steps}."
-        )
+    laid_out = spans(method.stages(), config.steps)
+    _check_policy(method, recipe, laid_out)
     sources, validation = held_out(scenario, seed)
     inputs = Inputs.measure(recipe.standardize, [domain.x for domain in sources], scenario.target.x)
     counts = (len(sources), sum(len(domain) for domain in sources), len(scenario.target))
@@ -152,17 +146,29 @@ def assemble(config: Config, scenario: Scenario, seed: int) -> Assembly:
         optimizer=optimizer.init(params),
         fault=no_fault(),
     )
+    predictor.check(weights_of(state))
     # No two leaves may share a buffer: the compiled step takes them over.
     state = jax.tree.map(lambda leaf: jnp.array(leaf, copy=True), state)
     return Assembly(
         config=config,
         scenario=scenario,
         parts=Parts(network, method, optimizer, inputs, augment, feeds, penalty),
-        spans=spans(stages, config.steps),
+        spans=laid_out,
         evaluator=Evaluator(predictor, scenario, validation, config.validator),  # type: ignore[arg-type]
         state=state,
         notes=tuple(notes),
     )
+
+
+def _check_policy(method: Method, recipe: Recipe, laid_out: tuple[Span, ...]) -> None:
+    """Refuse statistics per domain where a stage would leave a domain's as they were drawn, or stale."""
+    for span in laid_out:
+        if recipe.batchnorm.statistics == "per_domain" and len(span.domains) < 2:
+            raise UsageError(
+                f"batchnorm statistics='per_domain' needs both domains in each stage, and stage {span.stage.name!r} of"
+                f" method {method.name!r} sees the {' and '.join(span.domains)} alone. To give the target its own"
+                " statistics all the same, use preset 'target'."
+            )
 
 
 def _prepared(
@@ -188,63 +194,3 @@ def _prepared(
         key=jax.random.fold_in(jax.random.key(seed), zlib.crc32(b"penalty")),
     )
     return penalty.prepare(start)
-
-
-def load_blocks(
-    place: str, params: PyTree, statistics: PyTree, *, blocks: tuple[str, ...]
-) -> tuple[PyTree, PyTree, list[str]]:
-    """Return parameters and statistics with the model's blocks taken from a run's folder or a file of its weights.
-
-    A classifier for another number of classes is left as it was drawn, and a word says so.
-
-    Raises:
-      UsageError: listing every array of a block that is missing or has another shape.
-      MissingDataError: when there is no such file.
-    """
-    path = Path(place)
-    if path.is_dir():
-        path = path / "model" / "model.safetensors"
-    arrays = load_arrays(path)
-    names = {name.split("/")[1] for name in arrays if name.startswith("statistics/")}
-    words: list[str] = []
-    params, problems = dict(params), []
-    for block in blocks:
-        if block not in params:
-            continue
-        wanted = flat({"params": {block: params[block]}})
-        found = {name: arrays[name] for name in wanted if name in arrays}
-        misfits = [
-            f"{name}: expected {list(leaf.shape)}, "
-            + (f"came {list(found[name].shape)}" if name in found else "it is missing")
-            for name, leaf in wanted.items()
-            if name not in found or found[name].shape != leaf.shape
-        ]
-        if misfits and block == "classifier":
-            words.append(f"{path} has no classifier that fits these classes; a new one was drawn")
-            continue
-        problems += misfits
-        if not misfits:
-            leaves = [jnp.asarray(found[name], leaf.dtype) for name, leaf in wanted.items()]
-            structure = jax.tree_util.tree_structure({"params": {block: params[block]}})
-            params[block] = jax.tree_util.tree_unflatten(structure, leaves)["params"][block]
-    if problems:
-        shown = "; ".join(problems[:6]) + (f"; and {len(problems) - 6} more" if len(problems) > 6 else "")
-        raise UsageError(
-            f"{path} does not fit this model: {shown}. Use the backbone (and its options) that the weights were trained with."
-        )
-    statistics = dict(statistics)
-    for domain, tree in statistics.items():
-        kept = domain if domain in names else ("shared" if "shared" in names else "target")
-        prefix = f"statistics/{kept}/"
-        chosen = {}
-        for name, leaf in flat(tree).items():
-            block = name.split("/")[0]
-            came = arrays.get(prefix + name)
-            chosen[name] = (
-                leaf
-                if block not in blocks or came is None or came.shape != leaf.shape
-                else jnp.asarray(came, leaf.dtype)
-            )
-        leaves = [chosen[name] for name in flat(tree)]
-        statistics[domain] = jax.tree_util.tree_unflatten(jax.tree_util.tree_structure(tree), leaves)
-    return params, statistics, words

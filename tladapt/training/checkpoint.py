@@ -167,4 +167,6 @@ class Checkpoints:
                 try:
                     shutil.rmtree(self.folder / str(later))
                 except OSError as error:
-                    raise RunFolderError(f"{self.folder / str(later)} could not be deleted: {error.strerror}.") from error
+                    raise RunFolderError(
+                        f"{self.folder / str(later)} could not be deleted: {error.strerror}."
+                    ) from error

@@ -19,7 +19,6 @@ from tladapt.penalties import PENALTIES, Penalty
 from tladapt.registry import Registry, suggest
 from tladapt.training.recipe import BATCHNORM_PRESETS, RECIPE_NOTES, RECIPES, BatchNorm, Group, Recipe
 
-
 PARTS: dict[str, Registry[Any]] = {
     "method": METHODS,
     "backbone": BACKBONES,
@@ -41,7 +40,7 @@ class Config:
     method: str | Method = "source_only"
     """What adapts."""
     backbone: Any = "auto"
-    """What makes features: a name, a spec with options, your `nnx.Module`, or a callable `(rngs=...)` that makes one."""
+    """What makes features: a name, a spec with options, your `nnx.Module`, or a function `(rngs=...)` that makes it."""
     recipe: str | Recipe = "ganin2016"
     """How the model is trained."""
     steps: int = 3000
@@ -173,7 +172,8 @@ def config_from_json(record: Mapping[str, Any], **objects: Any) -> Config:
 
     Args:
       record: what `config_json` returned.
-      **objects: things that have no registered name, to be given again: `backbone=`, `method=`, `validator=`, `penalty=`.
+      **objects: parts that have no registered name, to be given again: `backbone=`, `method=`, `validator=`,
+        `penalty=`.
 
     Raises:
       UsageError: for a part that is not registered and was not given; the message says how to give it.

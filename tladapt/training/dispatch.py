@@ -11,9 +11,9 @@ import jax
 import jax.numpy as jnp
 
 from tladapt.errors import DivergenceError, UsageError
+from tladapt.methods.base import Stage
 from tladapt.models.compile import foreign_convolutions, has_convolutions
 from tladapt.models.compile import jit as compiled
-from tladapt.methods.base import Stage
 from tladapt.training.passes import Span
 from tladapt.training.state import State
 from tladapt.training.step import Log, StageStep
@@ -117,7 +117,7 @@ class Dispatcher:
         def ready(function: Callable[..., tuple[State, Log]]) -> Callable[..., tuple[State, Log]]:
             if self.mode == "eager":
                 return function
-            return compiled(function, convolutions=convolutions, donate_argnums=(0,))  # type: ignore[no-any-return]
+            return compiled(function, convolutions=convolutions, donate_argnums=(0,))
 
         self._chunk, self._single, self._ended = ready(chunk), ready(single), ready(ended)
 

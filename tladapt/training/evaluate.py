@@ -49,8 +49,8 @@ class Predictor:
         ) -> Forward:
             if statistics is not None and network.policy.evaluation == "target":
                 raise UsageError(
-                    f"method {self.method.name!r} predicts with running statistics of its own (a teacher's), so those of"
-                    " batchnorm evaluation='target' would go unused; use evaluation='running'."
+                    f"method {self.method.name!r} predicts with running statistics of its own (a teacher's), so those"
+                    " of batchnorm evaluation='target' would go unused; use evaluation='running'."
                 )
             kept = weights.statistics if statistics is None else statistics
             chosen = weights.params if params is None else params

@@ -86,7 +86,8 @@ class RunFolder:
             return json.loads((self.path / name).read_text())
         except FileNotFoundError:
             raise RunFolderError(
-                f"{self.path} is not a run's folder: it has no {name}. A folder made by 'tladapt train --out' was expected."
+                f"{self.path} is not a run's folder: it has no {name}. A folder made by"
+                " 'tladapt train --out' was expected."
             ) from None
         except (OSError, ValueError) as error:
             raise RunFolderError(f"{self.path / name} cannot be read: {error}") from error
@@ -116,8 +117,8 @@ class RunFolder:
                 os.fsync(file.fileno())
         except OSError as error:
             raise RunFolderError(
-                f"{self.path / 'metrics.jsonl'} could not be written: {error.strerror or error}. Free some space or make the"
-                " folder writable, then go on with --resume."
+                f"{self.path / 'metrics.jsonl'} could not be written: {error.strerror or error}. Free some space or"
+                " make the folder writable, then go on with --resume."
             ) from error
 
     def rows(self) -> list[dict[str, Any]]:

@@ -30,8 +30,8 @@ def health(history: Sequence[Mapping[str, Any]], *, chosen: Choice | None = None
     accuracy = [row["discriminator/accuracy"] for row in late if row.get("discriminator/accuracy") is not None]
     if len(accuracy) >= 3 and min(accuracy) > 0.98:
         words.append(
-            f"the domain discriminator is right all the time (at least {min(accuracy):.0%} in the second half): features of"
-            " the two domains stay apart. Try a larger weight, a wider bottleneck, or a smaller discriminator."
+            f"the domain discriminator is right all the time (at least {min(accuracy):.0%} in the second half):"
+            " features of the domains stay apart. Try a larger weight, a wider bottleneck, or a smaller discriminator."
         )
     if (
         len(accuracy) >= 3

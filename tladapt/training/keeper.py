@@ -68,9 +68,7 @@ class Keeper:
       RunFolderError: for a folder that cannot be written or read.
     """
 
-    def __init__(
-        self, out: str | os.PathLike[str] | None, record: dict[str, Any], assembly: Assembly, *, resume: bool
-    ):
+    def __init__(self, out: str | os.PathLike[str] | None, record: dict[str, Any], assembly: Assembly, *, resume: bool):
         self.assembly, self.record = assembly, record
         self.state = assembly.state
         self.history: list[dict[str, Any]] = []
@@ -127,7 +125,9 @@ class Keeper:
         then, now = facts["packages"], environment()["packages"]
         newer = [f"{name} {then.get(name)} then, {now[name]} now" for name in now if now[name] != then.get(name)]
         if newer:
-            self.words.append(f"the run began with other packages, so numbers may differ by rounding: {'; '.join(newer)}.")
+            self.words.append(
+                f"the run began with other packages, so numbers may differ by rounding: {'; '.join(newer)}."
+            )
         state, words = self.checkpoints.newest(self.state, until=self._whole_until(folder.rows()))
         self.state = self.state if state is None else state
         done = int(self.state.step)
@@ -136,7 +136,7 @@ class Keeper:
         self.history = folder.cut_back(done)
 
     def _whole_until(self, rows: list[dict[str, Any]]) -> int:
-        """Return up to which step no line of the log is missing; without them a checkpoint cannot be chosen as it would be."""
+        """Return up to which step no line of the log is missing: what is chosen at the end depends on all of them."""
         config, there = self.assembly.config, {(row["kind"], row["step"]) for row in rows}
         wanted = {("eval", step) for step in evaluation_steps(config.steps, config.evaluations, config.log_every)}
         for span in self.assembly.spans:

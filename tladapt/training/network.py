@@ -70,7 +70,8 @@ class Functional:
 
     def statistics_of(self, module: Any) -> PyTree:
         """Return the statistics of a merged module after it ran."""
-        return _pure(nnx.split(module, nnx.Param, nnx.RngState, ...)[3])
+        _, *states = nnx.split(module, nnx.Param, nnx.RngState, ...)
+        return _pure(states[-1])
 
 
 @dataclasses.dataclass(frozen=True)

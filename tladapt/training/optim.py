@@ -47,10 +47,11 @@ def blocks_moved(moves: tuple[str, ...], blocks: tuple[str, ...]) -> tuple[str, 
 
 
 class Optimizer:
-    """A recipe's optimiser, with a state for each block, so that an update leaves the blocks that it does not move alone.
+    """A recipe's optimiser, with a state for each block: an update leaves the blocks that it does not move alone.
 
     Momentum and moments belong to a block, whichever update moves it. The learning rate is not in the state: it is a
-    function of the step. Parameters in a group with factor 0 keep their bits, and do not count where gradients are clipped.
+    function of the step. Parameters in a group with factor 0 keep their bits, and do not count where gradients are
+    clipped.
 
     Args:
       recipe: update rule, rates, groups.

@@ -69,7 +69,9 @@ class Passes:
 
     def batches(self, arrays: PyTree, piece: PyTree, key: jax.Array) -> tuple[dict[str, Any], dict[str, jax.Array]]:
         """Return raw batches and the model's inputs by domain."""
-        raw = {name: self.parts.feeds[name].batch(arrays[name], piece[name]) for name in self.span.domains}
+        raw: dict[str, Any] = {
+            name: self.parts.feeds[name].batch(arrays[name], piece[name]) for name in self.span.domains
+        }
         keys = {name: jax.random.fold_in(key, zlib.crc32(b"augment/" + name.encode())) for name in raw}
         return raw, {name: self.view(raw[name], name, keys[name]) for name in raw}
 

@@ -151,7 +151,7 @@ RECIPE_NOTES: dict[str, str] = {
     "ganin2016": "DANN paper: SGD, momentum 0.9, 0.01 / (1 + 10 p)^0.75, 64 + 64 examples, one joint forward",
     "adam": "Adam at 1e-3, constant: a plain default of many code bases",
     "saito2018": "MCD's digits code: Adam at 2e-4, weight decay 5e-4, 128 + 128 examples",
-    "french2018": "self-ensembling: Adam at 1e-3, 256 + 256, noise and translation, standardised domains, separate forwards",
+    "french2018": "self-ensembling: Adam at 1e-3, 256 + 256, noise and translation, standardised domains, two forwards",
     "liang2020": "SHOT's digits code: SGD with Nesterov momentum, weight decay 1e-3, the DANN paper's annealing",
     "thuml": "transfer-learning library of thuml: SGD with Nesterov momentum, 0.01 (1 + i/1000)^-0.75, bottleneck 256",
 }

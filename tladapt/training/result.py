@@ -49,11 +49,16 @@ class Result:
     folder: Path | None = None
 
     def _outputs(self, x: Any) -> Any:
-        domain = x if isinstance(x, Domain) else Domain(x)
+        domain, shape = x if isinstance(x, Domain) else Domain(x), self.predictor.network.shape
+        if domain.shape != shape:
+            raise UsageError(
+                f"the model reads inputs of shape [n, {', '.join(map(str, shape))}], got"
+                f" [{', '.join(map(str, (len(domain), *domain.shape)))}]."
+            )
         return self.predictor.outputs(self.weights, domain, "target")
 
     def logits(self, x: Any) -> np.ndarray:
-        """Return logits `[n, C]` for inputs of the target domain, as they were given to `Domain` (uint8 images, floats)."""
+        """Return logits `[n, C]` for inputs of the target, in the form that its `Domain` had (uint8 images, floats)."""
         return np.asarray(self._outputs(x).logits)
 
     def predict(self, x: Any) -> np.ndarray:
@@ -94,12 +99,14 @@ def open_run(folder: str | os.PathLike[str], *, which: str | int = "last", **obj
 
     Args:
       folder: made by `tladapt.run(..., out=folder)` or `tladapt train --out`.
-      which: whose parameters: "last", "chosen" (by the validator), "oracle" (by test labels), or a step with a checkpoint.
+      which: whose parameters: "last", "chosen" (by the validator), "oracle" (by test labels), or a step that has a
+        checkpoint.
       **objects: parts that are your own and have no registered name: `backbone=`, `method=`, `validator=`, `penalty=`.
 
     Raises:
       RunFolderError: for a folder that is not a finished run, or without a checkpoint of that step.
-      UsageError: for a part of one's own that was not given.
+      UsageError: for a part of one's own that was not given, or another step of a run that predicts with statistics of
+        the target: those of the last step alone are in the folder.
     """
     place = RunFolder(folder)
     record = place.read_json("config.json")
@@ -135,6 +142,11 @@ def _weights(
     if which == "last":
         found = load_arrays(place.path / "model" / "model.safetensors")
         return Weights(**unflat(found, like._asdict()))
+    if config.recipe.batchnorm.evaluation == "target":  # type: ignore[union-attr]
+        raise UsageError(
+            f"the run in {place.path} predicts with statistics measured on the target (batchnorm evaluation='target'),"
+            f" and its checkpoints do not hold them; only which='last' can be opened, got {which!r}."
+        )
     if which == "chosen":
         step = choose(history, config.validator.name).step  # type: ignore[union-attr]
     elif which == "oracle":

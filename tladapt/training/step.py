@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from tladapt.errors import UsageError
@@ -53,8 +54,8 @@ class StageStep:
     """The step of one stage. Call it with a state, the resident arrays and one step's slice of the feeds.
 
     Attributes:
-      faults: names of what is watched for numbers that are not finite, in the order that `State.fault` counts them; known
-        after the first trace.
+      faults: names of what is watched for numbers that are not finite, in the order that `State.fault` counts them;
+        known after the first trace.
     """
 
     def __init__(self, parts: Parts, span: Span):
@@ -158,17 +159,23 @@ class StageStep:
 
         A step's terms are computed before its update, so that they tell of its parameters one step later.
         """
-        leaves = [leaf for leaf in jax.tree.leaves((state.params, state.statistics)) if jnp.issubdtype(leaf.dtype, jnp.floating)]
+        leaves = [
+            leaf
+            for leaf in jax.tree.leaves((state.params, state.statistics))
+            if jnp.issubdtype(leaf.dtype, jnp.floating)
+        ]
         fine = jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in leaves]))
         mark = jnp.stack([state.step - 1, jnp.int32(len(self.faults))])
         return state._replace(fault=jnp.where((state.fault[0] < 0) & ~fine, mark, state.fault))
 
-    def fault(self, fault: tuple[int, int]) -> str:
+    def fault(self, fault: np.ndarray) -> str:
         """Return a fault of a state in words."""
         step, place = map(int, fault)
         if place < len(self.faults):
             return f"training diverged at step {step}: {self.faults[place]!r} is not finite."
-        return f"training diverged at step {step}: its update left parameters or running statistics that are not finite."
+        return (
+            f"training diverged at step {step}: its update left parameters or running statistics that are not finite."
+        )
 
     def probe(self, state: State, arrays: PyTree, piece: PyTree) -> Log:
         """Return, for each term, the norm of its (weighted) gradient with respect to the features, on one batch."""

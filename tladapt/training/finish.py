@@ -1,0 +1,106 @@
+"""The end of a run: its summary, its result, and the files that others read."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+
+from tladapt.errors import RunFolderError
+from tladapt.evaluation import choose, oracle
+from tladapt.training.assemble import weights_of
+from tladapt.training.folder import RunFolder, jsonable
+from tladapt.training.health import health
+from tladapt.training.keeper import Keeper
+from tladapt.training.result import Result, save_model
+from tladapt.training.state import State
+
+
+def finish(keeper: Keeper, state: State, started: float) -> Result:
+    """Return the result of a run that has done all its steps, and write it to the folder where there is one.
+
+    Args:
+      keeper: the run's log and folder.
+      state: after the last step.
+      started: `time.perf_counter()` at the start of this process's part of the run.
+
+    Raises:
+      RunFolderError: when the folder cannot be written; the checkpoints are intact.
+    """
+    assembly, weights = keeper.assembly, weights_of(state)
+    metrics, logits = assembly.evaluator.test_metrics(weights)
+    summary = summarize(keeper, metrics)
+    result = Result(
+        config=assembly.config,
+        classes=assembly.scenario.classes,
+        metrics=summary,
+        history=keeper.history,
+        weights=assembly.evaluator.adapted(weights),
+        predictor=assembly.evaluator.predictor,
+        folder=None if keeper.folder is None else keeper.folder.path,
+    )
+    if keeper.folder is not None:
+        try:
+            _write(keeper, keeper.folder, state, result, logits, started)
+        except RunFolderError:
+            raise
+        except OSError as error:
+            raise RunFolderError(
+                f"{keeper.folder.path} could not be written: {error.strerror or error}. Free some space or make the"
+                " folder writable, then go on with --resume: training itself is done."
+            ) from error
+    return result
+
+
+def summarize(keeper: Keeper, metrics: dict[str, Any]) -> dict[str, Any]:
+    """Return what `summary.json` says: the last step, the chosen one, and, for comparison, the oracle's.
+
+    It holds nothing that differs between a run and its repetition; times are in `environment.json`.
+    """
+    assembly, history = keeper.assembly, keeper.history
+    config, scenario = assembly.config, assembly.scenario
+    validator: str = config.validator.name  # type: ignore[union-attr]
+    evaluations = {row["step"]: row for row in history if row["kind"] == "eval"}
+    chosen, best = choose(history, validator), oracle(history)
+    left_out = ("kind", "step", "collapsed", "target/accuracy")
+    summary = {name: value for name, value in evaluations[config.steps].items() if name not in left_out}
+    summary |= {f"target/{name}": value for name, value in metrics.items()}
+    summary |= {"chosen/step": chosen.step, "chosen/validator": validator, "chosen/reason": chosen.reason}
+    summary["chosen/source/accuracy"] = evaluations[chosen.step]["source/accuracy"]
+    if best is not None:
+        summary |= {
+            "chosen/target/accuracy": evaluations[chosen.step]["target/accuracy"],
+            "oracle/step": best.step,
+            "oracle/target/accuracy": best.score,
+        }
+    summary |= {
+        "method": config.method.name,  # type: ignore[union-attr]
+        "scenario": scenario.name,
+        "seed": keeper.record["seed"],
+        "steps": config.steps,
+        "recipe": config.recipe.name,  # type: ignore[union-attr]
+        "classes": list(scenario.classes),
+        "oracle_run": scenario.is_oracle,
+        "warnings": [*assembly.notes, *health(history, chosen=chosen)],
+    }
+    return dict(jsonable(summary))
+
+
+def _write(
+    keeper: Keeper, folder: RunFolder, state: State, result: Result, logits: np.ndarray | None, started: float
+) -> None:
+    """Write the run's files, the summary last: it is what says that the run has ended."""
+    scenario, before = keeper.assembly.scenario, keeper.before
+    after = keeper.assembly.evaluator.sample(weights_of(state))
+    arrays = {f"before_{name}": before[name] for name in ("source", "target")}
+    arrays |= {f"after_{name}": after[name] for name in ("source", "target")}
+    arrays |= {name: after[name] for name in ("source_labels", "target_labels")}
+    if logits is not None and scenario.test is not None:
+        arrays |= {"test_logits": logits, "test_labels": np.asarray(scenario.test.y)}
+    folder.write_arrays("outputs.npz", arrays)
+    save_model(folder, result, keeper.record, keeper.assembly)
+    facts = folder.read_json("environment.json")
+    facts["seconds"] = round(facts.get("seconds", 0.0) + time.perf_counter() - started, 3)
+    folder.write_json("environment.json", facts)
+    folder.write_json("summary.json", result.metrics)
