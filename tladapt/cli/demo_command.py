@@ -47,12 +47,13 @@ def command(out: str, seeds: int, steps: int, data_seed: int, methods: str, no_f
             there = (folder / "config.json").is_file()
             with Progress(f"{name}, seed {seed}", quiet=as_json) as progress:
                 _run(config, scenario, seed=seed, out=folder, callbacks=(progress,), resume=there)
-                if not no_figures and not (folder / "figures").is_dir():
-                    draw(folder, progress)
+            if not no_figures and not (folder / "figures").is_dir():
+                draw(folder, progress)
     _show(folders, as_json)
     if not as_json:
-        click.echo(f"\nTrained in {(time.perf_counter() - started) / 60:.1f} minutes, figures included.")
-        click.echo("The contrast of digits-photo, network and recipe were fixed with target labels in sight, on data seeds 100 to 102.")
+        minutes = (time.perf_counter() - started) / 60
+        click.echo(f"\nDone in {minutes:.1f} minutes. Contrast, network and recipe were fixed with target labels in")
+        click.echo("sight, on data seeds 100 to 102 of digits-photo.")
         click.echo(f"Run folders{'' if no_figures else ' with figures'}: {folders[0].resolve().parent}")
 
 

@@ -52,7 +52,7 @@ def _wrapped(name: str, text: str, indent: int = 0) -> list[str]:
 
 
 def _options(options: list[dict[str, Any]], group: str) -> list[str]:
-    formatter = click.HelpFormatter(width=_width())
+    formatter = click.HelpFormatter(width=_width() - 4)  # the indentation comes on top
     formatter.indent()
     formatter.indent()
     rows = []

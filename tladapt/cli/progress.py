@@ -49,9 +49,11 @@ class Progress:
         """Print a line, above the bar where there is one."""
         self._console.print(f"{self._title}: {text}", markup=False, soft_wrap=True)
 
-    def word(self, text: str) -> None:
-        """Show a word at the end of the bar."""
-        self._bar.update(self._task, word=text)
+    def busy(self, text: str) -> Any:
+        """Return a context manager that shows what goes on after the bar has ended."""
+        import contextlib
+
+        return contextlib.nullcontext() if self._bar.disable else self._console.status(text)
 
     def __call__(self, event: Any) -> None:
         row = event.row

@@ -12,15 +12,15 @@ from tladapt.cli.parts import GROUPS
 
 EPILOG = """\b
 Fields of the parts are options, too:
-  --data.contrast 0.5    --method.weight 0.5    --method.hidden 64,64
-  --backbone mlp --backbone.widths 16,32        --recipe.learning_rate 0.003
-  --batchnorm.forward separate                  --penalty l2sp --penalty.weight 0.1
+  --data.contrast 0.5  --method.weight 0.5  --method.hidden 64,64
+  --backbone mlp --backbone.widths 16,32  --recipe.learning_rate 0.003
+  --batchnorm.forward separate  --penalty l2sp --penalty.weight 0.1
 'tladapt list methods' (backbones, data, ...) shows them all.
 
 \b
 Examples:
   tladapt train --data digits-photo --method dann
-  tladapt train --data mnist-usps --data-dir ~/data --method mcd --recipe saito2018
+  tladapt train --data mnist-usps --data-dir ~/data --method mcd
   tladapt train --data pictures --data.source amazon --data.target webcam
 """
 
@@ -124,8 +124,8 @@ def train(given: dict[str, Any], options: Options) -> Any:
             raise KeyboardInterrupt("interrupted. Go on with the same command and --resume.") from None
         if finished:
             progress.say(f"the run in {out} had finished before")
-        if not given["no_figures"]:
-            draw(out, progress)
+    if not given["no_figures"]:
+        draw(out, progress)
     return result
 
 
@@ -134,9 +134,8 @@ def draw(out: Path, progress: Any) -> None:
     from tladapt.errors import MissingPackageError
     from tladapt.reporting import write_figures
 
-    progress.word("drawing figures")
     try:
-        write_figures(out)
+        with progress.busy("drawing figures"):
+            write_figures(out)
     except MissingPackageError as error:
         progress.say(f"no figures: {error}")
-    progress.word("done")

@@ -39,12 +39,11 @@ def project(features: Any, *, seed: int = 0) -> np.ndarray:
     n, d = x.shape
     if n < 5 or d < 2 or scale == 0:  # too little for neighbourhoods: shown as it is
         return np.concatenate([x, np.zeros((n, 2))], axis=1)[:, :2]
-    x = PCA(min(_KEPT, d, n), random_state=seed).fit_transform(x / scale)
-    perplexity = min(30.0, (n - 1) / 3)
-    tsne = TSNE(2, perplexity=perplexity, init="pca", max_iter=500, random_state=seed)
-    # One thread: on a busy machine t-SNE's threads wait for each other, up to 70 times longer than one needs.
+    tsne = TSNE(2, perplexity=min(30.0, (n - 1) / 3), init="pca", max_iter=500, random_state=seed)
+    # One thread: on a busy machine the threads of both wait for each other, up to 70 times longer than one needs.
     with threadpool_limits(1):
-        return np.asarray(tsne.fit_transform(x), dtype=np.float64)
+        principal = PCA(min(_KEPT, d, n), random_state=seed).fit_transform(x / scale)
+        return np.asarray(tsne.fit_transform(principal), dtype=np.float64)
 
 
 def embedding_figure(run: RunFiles, *, seed: int = 0) -> Any:

@@ -1,0 +1,54 @@
+"""The README is code: its Python runs, its commands parse, its tables are those of the CSV."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tladapt.cli.options import given_fields
+from tladapt.cli.train_command import command, config_of
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text()
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", README, flags=re.DOTALL | re.MULTILINE)
+
+
+def commands() -> list[str]:
+    lines = [line.split("#")[0].strip() for block in blocks("bash") for line in block.splitlines()]
+    return [line for line in lines if line.startswith("tladapt train")]
+
+
+def test_python_runs_from_top_to_bottom(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    code = "\n".join(blocks("python"))
+    names: dict[str, object] = {}
+    exec(compile(code, "README.md", "exec"), names)
+    assert (tmp_path / "runs/first/summary.json").is_file()
+    result = names["result"]
+    assert result.metrics["source/accuracy"] > 0.9  # type: ignore[attr-defined]
+    assert result.predict(names["target"].x).shape == (600,)  # type: ignore[attr-defined]
+
+
+def test_there_are_commands() -> None:
+    assert len(commands()) >= 8
+
+
+@pytest.mark.parametrize("line", sorted(set(commands())))
+def test_commands_parse(line: str) -> None:
+    context = command.make_context("train", shlex.split(line)[2:])
+    config_of(context.params, given_fields(context))
+
+
+def test_tables_are_those_of_the_results() -> None:
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "experiments" / "tables.py"), "--check"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
