@@ -44,6 +44,10 @@ MISTAKES = {
         ["train", "--data", "TOY", "--method", "mmd", "--method.estimator", "lineer"],
         "must be unbiased, biased or linear, got 'lineer'. Did you mean 'linear'?",
     ),
+    "schedule": (
+        ["train", "--data", "TOY", "--method", "dann", "--method.schedule", "gannin2016"],
+        "Unknown lambda schedule 'gannin2016'. Did you mean 'ganin2016'",
+    ),
     "widths": (
         ["train", "--data", "TOY", "--backbone", "mlp", "--backbone.widths", "8,x"],
         "separated by commas, got '8,x'",
@@ -103,7 +107,7 @@ def test_what_is_not_the_users_mistake_keeps_its_traceback(toy, tmp_path, monkey
     def broken(*args, **kwargs):
         raise ValueError("of a library")
 
-    monkeypatch.setattr("tladapt.methods.dann.losses.domain_adversarial", broken)
+    monkeypatch.setattr("tladapt.losses.domain_adversarial", broken)
     with pytest.raises(ValueError, match="of a library"):
         call("train", "--data", str(toy), "--method", "dann", *SMALL, *FAST, "--out", str(tmp_path / "run"))
 

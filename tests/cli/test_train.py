@@ -86,6 +86,22 @@ def test_a_run_starts_from_another_ones_weights_as_json(toy, run, tmp_path):
     assert not np.allclose(after.logits(x), before.logits(x))  # the classifier is a new one
 
 
+def test_divergence_ends_in_words_and_debugging_shows_where(toy, tmp_path):
+    wild = ["--recipe.learning_rate", "1e38", *SMALL, "--steps", "6", "--log-every", "2", "--no-figures"]
+    said = call("train", "--data", str(toy), *wild, "--out", str(tmp_path / "a"))
+    assert said.status == 1 and said.out == ""
+    assert "Error: training diverged at step " in said.err and "Traceback" not in said.err
+    said = call("train", "--data", str(toy), *wild, "--debug", "--out", str(tmp_path / "b"))
+    assert said.status == 1 and "Traceback" in said.err and "Error: training diverged" in said.err.splitlines()[-1]
+
+
+def test_debugging_a_sound_run_finds_nothing(toy, run, tmp_path):
+    command = [*run.command, "--debug"]
+    command[-2] = str(tmp_path / "run")
+    said = call(*command, "--steps", "2", "--log-every", "1")
+    assert said.status == 0, said.err
+
+
 def picture(rng, label):
     pixels = rng.integers(0, 60, (8, 8, 3), dtype=np.uint8)
     pixels[..., label] += 150
@@ -176,7 +192,7 @@ def test_ctrl_c_saves_and_says_how_to_go_on(toy, tmp_path):
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "JAX_PLATFORMS": "cpu"}
     )
     try:
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 300
         while not any((out / "checkpoints").glob("*/")) and time.monotonic() < deadline and process.poll() is None:
             time.sleep(0.1)
         process.send_signal(signal.SIGINT)

@@ -88,6 +88,13 @@ def test_calibration_error_equals_a_naive_one(predictions):
     assert metrics.expected_calibration_error(logits, labels) == pytest.approx(naive_ece(logits, labels), abs=1e-12)
 
 
+def test_calibration_bins_are_where_the_formula_puts_them():
+    probabilities = np.array([[0.90, 0.10], [0.96, 0.04]])  # in (13/15, 14/15], right; and in (14/15, 1], wrong
+    assert metrics.expected_calibration_error(np.log(probabilities), [0, 1]) == pytest.approx((0.10 + 0.96) / 2)
+    edge = np.log([[0.5, 0.5], [0.6, 0.4]])  # 0.5 belongs to the lower of two bins: (0, 0.5]
+    assert metrics.expected_calibration_error(edge, [0, 1], bins=2) == pytest.approx((0.5 + 0.6) / 2)
+
+
 def test_wilson_interval_equals_the_textbook():
     # Newcombe, Statistics in Medicine 17 (1998), table I, method 3: 81 of 263 gives 0.2553 to 0.3662.
     low, high = metrics.accuracy_interval(np.arange(263) < 81)

@@ -186,9 +186,9 @@ def test_terms_are_finite_scalars(row, stage):
 def test_each_term_moves_what_it_should_and_nothing_else(row, stage, number, term, monkeypatch):
     method, factors = ROWS[row].method, ROWS[row].factors[stage][number][term]
     weight = looked_at(row, stage)[2][f"weight/{term}"]
-    with_reversal = followed(row, stage, one_update(method, number, term))
+    with_reversal = followed(row, stage, one_update(method, number, term, weight=1.0))
     monkeypatch.setattr(tladapt.losses, "gradient_reversal", lambda x, coefficient: x)
-    bare = followed(row, stage, one_update(method, number, term))
+    bare = followed(row, stage, one_update(method, number, term, weight=1.0))
     assert set(with_reversal) >= set(factors)
     for block, leaves in with_reversal.items():
         factor = factors.get(block, 0.0)

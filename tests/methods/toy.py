@@ -41,13 +41,21 @@ def scenario(*, permuted: bool = False) -> tladapt.Scenario:
     )
 
 
-def config(method: Method, *, widths: tuple[int, ...] = (16,), batch_norm: bool = False, **recipe: Any):
+def config(
+    method: Method,
+    *,
+    widths: tuple[int, ...] = (16,),
+    batch_norm: bool = False,
+    penalty: tladapt.Penalty | None = None,
+    **recipe: Any,
+) -> tladapt.Config:
     """Return the config of a short run; `recipe` are fields of the recipe."""
     usual = {"batch_size": 16, "learning_rate": 0.02, "augment": "noise" if "views" in method.needs else "none"}
     return tladapt.Config(
         method=method,
         backbone=BACKBONES["mlp"](widths=widths, batch_norm=batch_norm),
         recipe=tladapt.Recipe(**{**usual, **recipe}),
+        penalty=penalty,
         steps=STEPS,
         log_every=25,
         evaluations=1,
@@ -81,8 +89,8 @@ def moment(method: Method, *, stage: int = 0, progress: float = 0.5, seed: int =
     return Moment(assembly, StageStep(assembly.parts, span), state, arrays, piece)
 
 
-def one_update(method: Method, number: int, term: str | None = None) -> Method:
-    """Return the method with update `number` alone, once, and of its loss one term alone, with weight 1."""
+def one_update(method: Method, number: int, term: str | None = None, *, weight: float | None = None) -> Method:
+    """Return the method with update `number` alone, once; and of its loss one term alone, with another weight."""
 
     class One(type(method)):  # type: ignore[misc]
         name = method.name
@@ -93,7 +101,9 @@ def one_update(method: Method, number: int, term: str | None = None) -> Method:
             def loss(ctx):
                 result = update.loss(ctx)
                 terms, aux = result if isinstance(result, tuple) else (result, {})
-                return ({term: terms[term]._replace(weight=1.0)} if term else terms), aux
+                if term is not None:
+                    terms = {term: terms[term] if weight is None else terms[term]._replace(weight=weight)}
+                return terms, aux
 
             return (dataclasses.replace(update, loss=loss, repeat=1),)
 

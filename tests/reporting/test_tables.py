@@ -68,6 +68,8 @@ def test_gain_is_over_common_pairs_alone(runs):
     some = {pair: BASE[pair] for pair in [(11, 0), (12, 1)]}
     row = results_table(runs("source_only", some) + runs("dann", DANN)).rows[1]
     assert row.gain.pairs == 2
+    fewer = results_table(runs("source_only", BASE) + runs("dann", {pair: DANN[pair] for pair in some})).rows[1]
+    assert fewer.gain == row.gain
     assert row.gain.mean == pytest.approx(100 * (0.80 - 0.70 + 0.83 - 0.71) / 2)
     assert "(2 pairs)" in to_markdown(results_table(runs("source_only", some) + runs("dann", DANN)))
 

@@ -21,11 +21,11 @@ from tladapt.training import Config, Event, Interrupted
 from tladapt.training.checkpoint import Checkpoints
 
 # Checkpoints are written after 10, 20, 30 and 40 steps; the log has a line every 5. In a run of `shot` the second stage
-# begins after 20 steps, and refreshes look at the target before the steps 20, 26 and 33.
+# begins after 20 steps, and refreshes look at the target before the steps 20, 26 and 33, where chunks end, too.
 STOPS: dict[str, list[tuple[str, int]]] = {
     "source_only": [("start", 0), ("train", 5), ("eval", 20), ("train", 35), ("end", 40)],
     "dann": [("train", 15), ("eval", 40)],
-    "shot": [("eval", 20), ("train", 25), ("eval", 40)],
+    "shot": [("eval", 20), ("train", 26), ("eval", 40)],
     "mean_teacher": [("train", 25)],
     "mcd": [("train", 30)],
     "combined": [("train", 35)],
@@ -38,9 +38,7 @@ def test_run_stopped_at_events_equals_an_uninterrupted_one(name: str, tmp_path: 
     whole = tladapt.run(config, scenario, seed=1, out=tmp_path / "whole")
     for kind, step in STOPS[name]:
         with pytest.raises(Stopped):
-            tladapt.run(
-                config, scenario, seed=1, out=tmp_path / "parts", callbacks=(stop(kind, step),), resume=True
-            )
+            tladapt.run(config, scenario, seed=1, out=tmp_path / "parts", callbacks=(stop(kind, step),), resume=True)
     watcher = Watcher()
     parts = tladapt.run(config, scenario, seed=1, out=tmp_path / "parts", callbacks=(watcher,), resume=True)
     problems.assert_same_result(whole, parts)
@@ -168,7 +166,9 @@ def test_log_that_lost_lines_is_made_anew(lost: str, stopped: Path, whole: Path)
 def test_checkpoint_of_another_model_is_refused_and_kept(stopped: Path) -> None:
     checkpoints = Checkpoints(stopped / "checkpoints")
     other = tladapt.training.assemble.assemble(problems.config("dann"), problems.scenario(), 0).state
-    with pytest.raises(RunFolderError, match="do not fit this model and method: missing params/discriminator"):
+    with pytest.raises(
+        RunFolderError, match=r"do not fit this model and method: missing params/.*Was a part of your own changed"
+    ):
         checkpoints.newest(other, until=40)
     assert checkpoints.steps() == [10, 20, 30]
 
@@ -261,9 +261,7 @@ def test_other_package_versions_are_said(stopped: Path) -> None:
     (stopped / "environment.json").write_text(json.dumps(facts))
     watcher = Watcher()
     with pytest.raises(Stopped):
-        tladapt.run(
-            CONFIG, problems.scenario(), out=stopped, resume=True, callbacks=(watcher, stop("train", 35))
-        )
+        tladapt.run(CONFIG, problems.scenario(), out=stopped, resume=True, callbacks=(watcher, stop("train", 35)))
     assert "jax 0.0.1 then" in watcher.notes[0]
 
 
@@ -273,7 +271,7 @@ def test_first_ctrl_c_saves_between_two_chunks_and_resumes_to_the_same_bits(tmp_
             signal.raise_signal(signal.SIGINT)
 
     handler = signal.getsignal(signal.SIGINT)
-    with pytest.raises(Interrupted, match="interrupted after step 15 of 40; saved. Go on with .* --resume"):
+    with pytest.raises(Interrupted, match=r"interrupted after step 15 of 40; saved. Go on with .* --resume"):
         tladapt.run(CONFIG, problems.scenario(), out=tmp_path / "run", callbacks=(press,))
     assert signal.getsignal(signal.SIGINT) is handler
     assert Checkpoints(tmp_path / "run" / "checkpoints").steps() == [10, 15]
@@ -298,5 +296,5 @@ def test_ctrl_c_without_a_folder() -> None:
         if event.kind == "train":
             signal.raise_signal(signal.SIGINT)
 
-    with pytest.raises(Interrupted, match="interrupted after step 5 of 40$"):
+    with pytest.raises(Interrupted, match=r"interrupted after step 5 of 40$"):
         tladapt.run(CONFIG, problems.scenario(), callbacks=(press,))

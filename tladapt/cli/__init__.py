@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -17,19 +16,7 @@ def main() -> None:
     """Run the command line and exit with its status."""
     from tladapt.cli.app import app
 
-    _keep_compiled()
     sys.exit(run_app(app))
-
-
-def _keep_compiled() -> None:
-    """Let JAX keep what it compiles, so that the next run of the same shape starts at once.
-
-    Variables that JAX reads when it is imported; those that are set already are left alone.
-    """
-    from tladapt.data.catalogue.files import cache_directory
-
-    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache_directory() / "jax"))
-    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
 
 
 def run_app(app: click.Command, arguments: Sequence[str] | None = None) -> int:
@@ -60,6 +47,10 @@ def run_app(app: click.Command, arguments: Sequence[str] | None = None) -> int:
         click.echo(str(error.__cause__ or "") or "interrupted", err=True)
         return 130
     except DivergenceError as error:
+        if error.__cause__ is not None:  # --debug: where it happened
+            import traceback
+
+            traceback.print_exception(error.__cause__)
         click.echo(f"Error: {error}", err=True)
         return 1
     except TladaptError as error:

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from tladapt.cli.compiled import keep_compiled
 from tladapt.cli.options import Whole, as_json, whole
 
 METHODS = ("source_only", "dann", "mmd")
@@ -32,6 +33,7 @@ def command(out: str, seeds: int, steps: int, data_seed: int, methods: str, no_f
     """
     import time
 
+    keep_compiled()
     import tladapt
     from tladapt.cli.progress import Progress
     from tladapt.cli.train_command import draw
@@ -67,7 +69,7 @@ def _configs(methods: str, steps: int) -> dict[str, Any]:
     if not names:
         raise UsageError("--methods names no method, such as --methods source_only,dann.")
     backbone = DigitsCNN(widths=(16, 32, 64))
-    return {name: tladapt.Config(method=name, backbone=backbone, recipe="digits", steps=steps) for name in names}
+    return {name: tladapt.Config(method=name, backbone=backbone, recipe="digits-photo", steps=steps) for name in names}
 
 
 def _run(config: Any, scenario: Any, **rest: Any) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from tladapt.cli.compiled import keep_compiled
 from tladapt.cli.options import WithFields, as_json, given_fields
 
 
@@ -21,6 +22,7 @@ def command(ctx: click.Context, folder: str, which: str, data: str | None, data_
 
     Options of the data may be given, too: --data.seed 3
     """
+    keep_compiled()
     import tladapt
     from tladapt.cli.parts import step_or_word
     from tladapt.evaluation import classification_metrics

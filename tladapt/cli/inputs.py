@@ -62,11 +62,9 @@ def _images(files: list[Path], path: Path, shape: tuple[int, ...]) -> Inputs:
 
 def _npz(path: Path, shape: tuple[int, ...]) -> np.ndarray:
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
             if "x" not in arrays.files:
-                raise UsageError(
-                    f"{path} needs an array 'x' of inputs; it holds {', '.join(arrays.files) or 'nothing'}."
-                )
+                raise UsageError(f"{path} has no array 'x' of inputs, only {', '.join(arrays.files) or 'nothing'}.")
             x: np.ndarray = arrays["x"]
     except UsageError:
         raise

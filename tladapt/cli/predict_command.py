@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from tladapt.cli.compiled import keep_compiled
+
 
 @click.command(name="predict")
 @click.argument("folder", metavar="DIR")
@@ -22,6 +24,7 @@ def command(folder: str, inputs: str, out: str, which: str) -> None:
     A .csv gets the columns name, class (an index), label (its name) and one probability a class; an .npz gets the
     arrays name, class, label, probabilities and classes.
     """
+    keep_compiled()
     import tladapt
     from tladapt.cli.inputs import read_inputs
     from tladapt.cli.parts import step_or_word

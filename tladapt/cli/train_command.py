@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from tladapt.cli.compiled import keep_compiled
 from tladapt.cli.options import Options, Whole, WithFields, given_fields, whole
 from tladapt.cli.parts import GROUPS
 
@@ -105,6 +106,7 @@ def default_out(scenario: str, method: str, seed: int) -> Path:
 
 def train(given: dict[str, Any], options: Options) -> Any:
     """Run what the options stand for, with its figures, and return the result."""
+    keep_compiled()
     import tladapt
     from tladapt.cli.progress import Progress
 
@@ -112,10 +114,8 @@ def train(given: dict[str, Any], options: Options) -> Any:
     scenario = tladapt.load(given["data"], given["data_dir"], **options["data"])
     seed = given["seed"]
     out = Path(given["out"]) if given["out"] else default_out(scenario.name, given["method"], seed)
-    started, finished = (out / "config.json").is_file(), (out / "summary.json").is_file()
+    finished = (out / "summary.json").is_file()
     with Progress(f"{given['method']} on {scenario.name}, seed {seed}", quiet=given["as_json"]) as progress:
-        if given["resume"] and not started:
-            progress.say(f"there is no run in {out} yet: starting from step 0")
         try:
             result = tladapt.run(config, scenario, seed=seed, out=out, callbacks=(progress,), resume=given["resume"])
         except KeyboardInterrupt as stop:

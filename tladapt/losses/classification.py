@@ -62,4 +62,5 @@ def label_cross_entropies(logits: jax.Array, labels: ArrayLike, smoothing: float
     nll = -jnp.take_along_axis(log_p, index[:, None], axis=1)[:, 0]  # [n]
     if smoothing:
         nll = (1.0 - smoothing) * nll - smoothing * jnp.mean(log_p, axis=1)
-    return jnp.where(valid, nll, jnp.nan)
+    # NaN where a label is none, made by arithmetic: a constant NaN would itself stop whoever looks for NaNs.
+    return nll + 0.0 * jnp.where(valid, 0.0, jnp.inf)

@@ -120,7 +120,7 @@ def conv2d(
 
     Values and gradients are those of `jax.lax.conv_general_dilated` up to rounding. On CPU the gradients are written
     as canonical convolutions too, at every stride and dilation, so that a training step runs as fast inside
-    `jax.lax.scan` as outside it (measured 4 to 70 times faster than autodiff's there, the same outside). Reverse mode
+    `jax.lax.scan` as outside it (there autodiff's are tens of times slower; outside they are the same). Reverse mode
     goes to any order; forward mode (`jax.jvp`, `jax.hessian`) does not. Grouped convolutions, and all of them on
     other devices, whose compilers know autodiff's form, keep lax's own derivatives.
 

@@ -41,9 +41,9 @@ def max_pool(
 ) -> jax.Array:
     """Largest entry of each window.
 
-    The same values as a window reduction (`nnx.max_pool`), by pairwise maxima of strided slices: measured 15 times
-    faster with its gradient for 2 x 2 windows on CPU. Where entries tie for the maximum they share the gradient; a
-    window reduction gives it to the first.
+    The same values as a window reduction (`nnx.max_pool`), by pairwise maxima of strided slices: its gradient adds
+    slices and scatters nothing, which is many times faster on CPU. Where entries tie for the maximum they share the
+    gradient; a window reduction gives it to the first.
 
     A bias and a ReLU commute with it and are cheaper after it.
 

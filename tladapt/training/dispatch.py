@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import collections
+import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
 
 import jax
@@ -49,27 +50,26 @@ def refreshes(span: Span) -> tuple[int, ...]:
     return tuple(span.first + (span.length * i) // count for i in range(count))
 
 
-def evaluation_steps(steps: int, evaluations: int, chunk: int) -> tuple[int, ...]:
-    """Return after how many steps a run is evaluated and saved: evenly, on multiples of the chunk, and at the end."""
-    found = {steps}
-    for i in range(1, evaluations):
-        at = round(steps * i / evaluations / chunk) * chunk
-        if 0 < at < steps:
-            found.add(at)
-    return tuple(sorted(found))
-
-
 def boundaries(span: Span, chunk: int) -> Iterator[tuple[int, int]]:
     """Yield (first step, number of steps) of the chunks of a stage.
 
-    They end at multiples of `chunk`, at refreshes and at the stage's end: a function of the config alone, so that a
-    resumed run computes in the same pieces.
+    They are `chunk` steps long, and shorter where a refresh or the stage's end comes first: a function of the config
+    alone, so that a resumed run computes in the same pieces. They are counted from the last refresh on, and refreshes
+    are even, so that there are at most three lengths to compile.
     """
-    cuts = {*range(span.first - span.first % chunk + chunk, span.end, chunk), *refreshes(span)[1:], span.end}
-    first = span.first
-    for cut in sorted(cuts):
-        yield first, cut - first
-        first = cut
+    for first, end in itertools.pairwise(sorted({span.first, *refreshes(span), span.end})):
+        for start in range(first, end, chunk):
+            yield start, min(chunk, end - start)
+
+
+def evaluation_steps(laid_out: Sequence[Span], evaluations: int, chunk: int) -> tuple[int, ...]:
+    """Return after how many steps a run is evaluated and saved: evenly, where a chunk ends, and after the last step."""
+    ends = [first + count for span in laid_out for first, count in boundaries(span, chunk)]
+
+    def nearest(at: float) -> int:
+        return min(ends, key=lambda end: abs(end - at))
+
+    return tuple(sorted({nearest(ends[-1] * (i + 1) / evaluations) for i in range(evaluations)}))
 
 
 class Dispatcher:
@@ -88,7 +88,7 @@ class Dispatcher:
         self.step = step
         self.traces: collections.Counter[int] = collections.Counter()
         self.note = ""
-        one = jax.tree.map(lambda leaf: leaf[0], piece)
+        one = _at(piece, 0)
         self.mode: Mode = "eager" if debug else "scan"
         convolutions = False
         if not debug:
@@ -104,8 +104,7 @@ class Dispatcher:
         def chunk(state: State, arrays: PyTree, pieces: PyTree) -> tuple[State, Log]:
             self.traces[len(jax.tree.leaves(pieces)[0])] += 1
             state, logs = jax.lax.scan(lambda s, p: step(s, arrays, p), state, pieces)
-            state, norms = ended(state, arrays, jax.tree.map(lambda leaf: leaf[-1], pieces))
-            return state, {name: jnp.mean(log) for name, log in logs.items()} | norms
+            return state, {name: jnp.mean(log) for name, log in logs.items()}
 
         def single(state: State, arrays: PyTree, piece: PyTree) -> tuple[State, Log]:
             self.traces[1] += 1
@@ -123,20 +122,28 @@ class Dispatcher:
 
     def __call__(self, state: State, arrays: PyTree, pieces: PyTree) -> tuple[State, Log]:
         """Return the state after a chunk and the means of its logs, both on the device."""
+        count = len(jax.tree.leaves(pieces)[0])
         if self.mode == "scan":
-            return self._chunk(state, arrays, pieces)
+            state, means = self._chunk(state, arrays, pieces)
+        else:
+            state, means = self._one_by_one(state, arrays, pieces, count)
+        state, norms = self._ended(state, arrays, _at(pieces, count - 1))
+        return state, means | norms
+
+    def _one_by_one(self, state: State, arrays: PyTree, pieces: PyTree, count: int) -> tuple[State, Log]:
         logs: list[Log] = []
-        piece: PyTree = None
-        for place in range(len(jax.tree.leaves(pieces)[0])):
-            piece = jax.tree.map(lambda leaf, place=place: leaf[place], pieces)
+        for place in range(count):
             try:
-                state, log = self._single(state, arrays, piece)
+                state, log = self._single(state, arrays, _at(pieces, place))
             except FloatingPointError as error:  # the NaN check of eager mode; no step has been counted for it
                 raise DivergenceError(
                     f"training diverged at step {int(state.step)}: {str(error).splitlines()[0]}"
                     " The traceback above this message names the operation."
                 ) from error
             logs.append(log)
-        means = {name: jnp.mean(jnp.stack([log[name] for log in logs])) for name in logs[0]}
-        state, norms = self._ended(state, arrays, piece)
-        return state, means | norms
+        return state, {name: jnp.mean(jnp.stack([log[name] for log in logs])) for name in logs[0]}
+
+
+def _at(pieces: PyTree, place: int) -> PyTree:
+    """Return one step's slice of a chunk."""
+    return jax.tree.map(lambda leaf: leaf[place], pieces)

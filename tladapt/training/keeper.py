@@ -30,8 +30,8 @@ def record_of(assembly: Assembly, seed: int, data: Mapping[str, Any] | None) -> 
             "classes": list(scenario.classes),
             "shape": list(scenario.target.shape),
             "oracle": scenario.is_oracle,
-            "data": data["name"] if data else None,
-            "options": dict(data["options"]) if data else {},
+            "data": data["name"] if data else scenario.origin.get("name"),
+            "options": dict(data["options"] if data else scenario.origin.get("options", {})),
         },
     }
 
@@ -137,9 +137,10 @@ class Keeper:
 
     def _whole_until(self, rows: list[dict[str, Any]]) -> int:
         """Return up to which step no line of the log is missing: what is chosen at the end depends on all of them."""
-        config, there = self.assembly.config, {(row["kind"], row["step"]) for row in rows}
-        wanted = {("eval", step) for step in evaluation_steps(config.steps, config.evaluations, config.log_every)}
-        for span in self.assembly.spans:
+        config, laid_out = self.assembly.config, self.assembly.spans
+        there = {(row["kind"], row["step"]) for row in rows}
+        wanted = {("eval", step) for step in evaluation_steps(laid_out, config.evaluations, config.log_every)}
+        for span in laid_out:
             wanted |= {("train", first + count) for first, count in boundaries(span, config.log_every)}
         return min((step - 1 for _, step in wanted - there), default=config.steps)
 

@@ -83,7 +83,7 @@ class _Loop:
     def __init__(self, assembly: Assembly, keeper: Keeper, callbacks: Sequence[Callback]):
         self.assembly, self.keeper, self.callbacks = assembly, keeper, tuple(callbacks)
         self.config = assembly.config
-        self.due = set(evaluation_steps(self.config.steps, self.config.evaluations, self.config.log_every))
+        self.due = set(evaluation_steps(assembly.spans, self.config.evaluations, self.config.log_every))
 
     def tell(self, kind: Kind, step: int, row: Mapping[str, Any]) -> None:
         """Tell the callbacks; each gets its own copy, so that none can change what is kept."""

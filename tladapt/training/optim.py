@@ -113,7 +113,8 @@ class Optimizer:
             rate, decay = self._rate[block], self._decay[block]
             if not decoupled:
                 gradient = jax.tree.map(lambda g, p, d: g + d * p if d else g, gradient, params[block], decay)
-            step, state[block] = self._rule.update(gradient, state[block], params[block])
+            with jax.numpy_dtype_promotion("standard"):  # optax's Adam raises a float to an integer's power
+                step, state[block] = self._rule.update(gradient, state[block], params[block])
             if decoupled:
                 step = jax.tree.map(lambda s, p, d: s + d * p if d else s, step, params[block], decay)
             params[block] = jax.tree.map(

@@ -128,6 +128,8 @@ class Recipe:
 RECIPES: Registry[Recipe] = Registry("recipe")
 for _recipe in (
     Recipe(name="ganin2016"),
+    Recipe(name="digits-photo", learning_rate=0.03, standardize="source"),
+    Recipe(name="digits", learning_rate=0.03, standardize="domain", augment="translate+noise"),
     Recipe(name="adam", optimizer="adam", learning_rate=1e-3, schedule="constant"),
     Recipe(
         name="saito2018", optimizer="adam", learning_rate=2e-4, schedule="constant", weight_decay=5e-4, batch_size=128
@@ -149,6 +151,8 @@ for _recipe in (
 
 RECIPE_NOTES: dict[str, str] = {
     "ganin2016": "DANN paper: SGD, momentum 0.9, 0.01 / (1 + 10 p)^0.75, 64 + 64 examples, one joint forward",
+    "digits-photo": "ganin2016 at rate 0.03, inputs standardised by the source; fixed on design seeds of digits-photo",
+    "digits": "ganin2016 at rate 0.03, with the inputs of french2018: standardised domains, translation and noise",
     "adam": "Adam at 1e-3, constant: a plain default of many code bases",
     "saito2018": "MCD's digits code: Adam at 2e-4, weight decay 5e-4, 128 + 128 examples",
     "french2018": "self-ensembling: Adam at 1e-3, 256 + 256, noise and translation, standardised domains, two forwards",
