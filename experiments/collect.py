@@ -1,4 +1,7 @@
-"""Run folders to a CSV, a line a run:  python experiments/collect.py runs/mnist_usps/* --out experiments/results/mnist_usps.csv"""
+"""Run folders to a CSV, a line a run.
+
+python experiments/collect.py runs/mnist_usps/* --out experiments/results/mnist_usps.csv
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """CSV to the tables in README.md and experiments/README.md:  python experiments/tables.py [--check]
 
-A table stands between `<!-- table: NAME -->` and `<!-- end -->`; its numbers come from experiments/results/ and from nowhere else.
+A table stands between `<!-- table: NAME -->` and `<!-- end -->`; its numbers come from experiments/results/ alone.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "experiments" / "results"
 TABLES = {"demo": ("digits_photo",), "digits": ("mnist_usps", "usps_mnist", "mnist_mnistm")}
 PAGES = (ROOT / "README.md", ROOT / "experiments" / "README.md")
+KEY = ("backbone", "recipe", "steps", "method", "settings")
 ORDER = ("source_only", "dann", "mmd", "mcd", "shot", "mean_teacher", "target_only")
 Runs = list[dict[str, str]]
 
@@ -52,23 +53,24 @@ def gain(runs: Runs, baseline: Runs) -> str:
 
 def rows(runs: Runs) -> Iterable[str]:
     """Yield the lines of a Markdown table; one a scenario, recipe and method."""
-    yield "| | recipe | last | gain over source-only | chosen (im) | oracle | source | runs | minutes a run |"
+    yield "| | network, recipe | last | gain over source-only | chosen (im) | oracle | source | runs | minutes a run |"
     yield "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"
     for scenario in dict.fromkeys(run["scenario"] for run in runs):
         here = [run for run in runs if run["scenario"] == scenario]
-        groups = dict.fromkeys((run["recipe"], run["method"], run["steps"], run["settings"]) for run in here)
-        for key in sorted(groups, key=lambda key: (key[0], ORDER.index(key[1]), key[2:])):
-            recipe, method, steps, _ = key
-            mine = [run for run in here if (run["recipe"], run["method"], run["steps"], run["settings"]) == key]
-            base = [
-                run for run in here if run["method"] == "source_only" and run["recipe"] == recipe and run["steps"] == steps
-            ]
+        groups: dict[tuple[str, ...], Runs] = {}
+        for run in here:
+            groups.setdefault(tuple(run[column] for column in KEY), []).append(run)
+        for key in sorted(groups, key=lambda key: (key[:3], ORDER.index(key[3]), key[4:])):
+            backbone, recipe, steps, method, _ = key
+            mine = groups[key]
+            base = [run for run in here if tuple(run[column] for column in KEY[:4]) == (*key[:3], "source_only")]
             name = f"{scenario} {method}" + (" (oracle: trained on target labels)" if method == "target_only" else "")
             won = "" if method in ("source_only", "target_only") else gain(mine, base)
             minutes = np.mean([float(run["minutes"]) for run in mine])
+            last, chosen, oracle, source = (percent(mine, name) for name in ("last", "chosen", "oracle", "source"))
             yield (
-                f"| {name} | {recipe}, {steps} steps | **{percent(mine, 'last')}** | {won} | {percent(mine, 'chosen')} |"
-                f" {percent(mine, 'oracle')} | {percent(mine, 'source')} | {len(mine)} | {minutes:.1f} |"
+                f"| {name} | {backbone}, {recipe}, {steps} steps | **{last}** | {won} | {chosen} | {oracle} | {source} |"
+                f" {len(mine)} | {minutes:.1f} |"
             )
 
 
@@ -95,7 +97,9 @@ def main() -> int:
     stale = [page for page in PAGES if page.read_text() != filled(page.read_text())]
     if given.check:
         for page in stale:
-            print(f"{page.relative_to(ROOT)}: the tables are not those of experiments/results; run experiments/tables.py")
+            print(
+                f"{page.relative_to(ROOT)}: the tables are not those of experiments/results; run experiments/tables.py"
+            )
         return int(bool(stale))
     for page in stale:
         page.write_text(filled(page.read_text()))

@@ -18,7 +18,7 @@ class MissingDataError(TladaptError, FileNotFoundError):
 
 
 class DamagedDataError(TladaptError, ValueError):
-    """A file that is there and cannot be trusted: truncated, garbled, or with another checksum than the released one."""
+    """A file that is there and cannot be trusted: truncated, garbled, or not the released one by its checksum."""
 
 
 class MissingPackageError(TladaptError, ImportError):

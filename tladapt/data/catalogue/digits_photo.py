@@ -118,8 +118,8 @@ class DigitsPhoto(ScenarioEntry):
     seed: int = 0
     """The data seed: which scans serve what, which photo blocks are for training, where patches are cut."""
     contrast: float = 0.4
-    """How strongly the photographs show, in (0, 1]: the patch is scaled by it; 1 is MNIST-M's construction. The default was
-    fixed with target labels in sight, on data seeds 100 to 102."""
+    """How strongly the photographs show, in (0, 1]: the patch is scaled by it; 1 is MNIST-M's construction. The
+    default was fixed with target labels in sight, on data seeds 100 to 102."""
 
     summary: ClassVar[str] = (
         "scanned digits 800 -> other digits on photographs 2,000, tested on 1,985 (397 digits); RGB 16 x 16; no files"
