@@ -69,8 +69,8 @@ def rows(runs: Runs) -> Iterable[str]:
             minutes = np.mean([float(run["minutes"]) for run in mine])
             last, chosen, oracle, source = (percent(mine, name) for name in ("last", "chosen", "oracle", "source"))
             yield (
-                f"| {name} | {backbone}, {recipe}, {steps} steps | **{last}** | {won} | {chosen} | {oracle} | {source} |"
-                f" {len(mine)} | {minutes:.1f} |"
+                f"| {name} | {backbone}, {recipe}, {steps} steps | **{last}** | {won} | {chosen} | {oracle} |"
+                f" {source} | {len(mine)} | {minutes:.1f} |"
             )
 
 

@@ -74,6 +74,10 @@ def test_gain_is_over_common_pairs_alone(runs):
     assert "(2 pairs)" in to_markdown(results_table(runs("source_only", some) + runs("dann", DANN)))
 
 
+def test_data_seeds_of_different_rows_are_no_matter_for_a_note(runs):
+    assert results_table(runs("dann", {(1, 0): 0.8, (1, 1): 0.8}) + runs("mmd", {(2, 0): 0.8})).notes[1:] == ()
+
+
 def test_one_seed_gives_a_gain_without_interval(runs):
     table = results_table(runs("source_only", {(1, 0): 0.7}) + runs("mmd", {(1, 0): 0.8}))
     assert table.rows[1].gain.mean == pytest.approx(10) and math.isnan(table.rows[1].gain.p)

@@ -64,12 +64,11 @@ class Leap(Method):
     at: int = 9
 
     def loss(self, ctx: Context) -> Terms:
-        far = jnp.where(ctx.step == self.at, 1e37, 0.0)
-        return {"classification": classification(ctx), "far": Term(jnp.sum(ctx.params["classifier"]["bias"]), far)}
+        return {"far": Term(jnp.sum(ctx.params["classifier"]["bias"]), jnp.where(ctx.step == self.at, 1e18, 0.0))}
 
 
 def test_update_that_no_term_has_seen_yet_is_not_saved(tmp_path: Path) -> None:
-    recipe = dataclasses.replace(problems.RECIPE, learning_rate=100.0, momentum=0.0)
+    recipe = dataclasses.replace(problems.RECIPE, learning_rate=1e22, momentum=0.0)
     with pytest.raises(DivergenceError, match="diverged at step 9: its update left parameters"):
         tladapt.run(problems.config(Leap(), recipe=recipe), problems.scenario(), out=tmp_path / "run")
     assert Checkpoints(tmp_path / "run" / "checkpoints").steps() == []
@@ -94,7 +93,7 @@ def test_debugging_stops_at_the_operation() -> None:
 
 def test_debugging_computes_what_the_compiled_run_computes() -> None:
     """Without batch normalisation, which would blow the rounding up."""
-    small = {"steps": 4, "log_every": 2, "evaluations": 1}
+    small = {"steps": 2, "log_every": 2, "evaluations": 1}
     fast = tladapt.run(problems.config("dann", **small), problems.scenario())
     slow = tladapt.run(problems.config("dann", **small, debug=True), problems.scenario())
     for name, value in problems.arrays(fast.weights.params).items():

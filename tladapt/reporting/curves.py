@@ -105,6 +105,8 @@ def _terms(rows: Sequence[Mapping[str, Any]], prefix: str, title: str, label: st
         # Terms often differ by orders of magnitude; a logarithm shows them together, where all are positive.
         if len(values) and values.min() > 0 and values.max() > 30 * values.min():
             axes.set_yscale("log")
+            axes.yaxis.set_major_formatter("{x:g}")
+            axes.yaxis.set_minor_formatter("")
         axes.set_ylabel(label)
         _title(axes, title)
 

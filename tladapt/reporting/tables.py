@@ -118,7 +118,7 @@ def results_table(runs: Sequence[RunFiles]) -> Table:
                 pairs=tuple(group),
             )
         )
-    if len({pair[0] for row in rows for pair in row.pairs}) > 1:
+    if any(len({pair[0] for pair in row.pairs}) > 1 for row in rows):
         notes.append(
             "Runs of several data seeds share a row; intervals and p take (data seed, seed) pairs as independent."
         )
