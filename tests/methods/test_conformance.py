@@ -45,9 +45,10 @@ class Row:
 
 BOTH = blocks(1.0, 1.0)
 MMD = (({"classification": BOTH, "mmd": blocks(LAMBDA)},),)
-# Gains: with seeds 0, 1, 2 the runs below end at a target accuracy of 0.87, 0.89, 0.88 for source_only; 0.93, 0.99, 0.98
-# for DANN; 0.98 or more for the MMDs, SHOT, target_only and combine; 0.98, 0.94, 0.87 for MCD; 0.85, 0.95, 0.67 for the
-# mean teacher; 0.97, 0.98, 0.99 and 0.94, 0.99, 0.99 for the discrepancies (jax 0.10.2, CPU). The runs are those of seed 1.
+# Gains: with seeds 0, 1, 2 the runs below end at a target accuracy of 0.87, 0.89, 0.88 for source_only; 0.93, 0.99,
+# 0.98 for DANN; 0.98 or more for the MMDs, SHOT, target_only and combine; 0.98, 0.94, 0.87 for MCD; 0.85, 0.95, 0.67
+# for the mean teacher; 0.97, 0.98, 0.99 and 0.94, 0.99, 0.99 for the discrepancies (jax 0.10.2, CPU). The tests take
+# seed 1.
 ROWS = {
     "source_only": Row(methods.source_only(), (({"classification": BOTH},),)),
     "target_only": Row(methods.target_only(), (({"classification": BOTH},),), gain=0.05),
@@ -220,7 +221,7 @@ def test_terms_that_train_the_backbone_have_a_gradient_at_the_features(row, stag
     for update in ROWS[row].factors[stage]:
         for term, factors in update.items():
             if factors["backbone"]:
-                assert float(norms[f"gradient/{term}"]) > 1e-5, term
+                assert float(norms[f"gradient/{term}"]) > 0.0, term
 
 
 def but_slow(cases, *slow):

@@ -188,6 +188,7 @@ def test_a_figure_is_written_whole_or_not_at_all(make_run, monkeypatch):
     with pytest.raises(RunFolderError, match="No space left"):
         write_figures(folder)
     assert (folder / "figures" / "curves.png").read_bytes() == before
+    assert [file.name for file in (folder / "figures").iterdir()] == ["curves.png"]
 
 
 def test_without_matplotlib_the_message_names_the_extra(make_run, monkeypatch):

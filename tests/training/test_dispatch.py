@@ -159,57 +159,72 @@ def test_a_resumed_run_traces_no_other_lengths(dispatchers: list[dispatch.Dispat
     assert [dict(one.traces) for one in dispatchers] == [{7: 1}, {7: 1, 5: 1}]
 
 
+class Spy:
+    """Sees device arrays go to the host while `on`: by item, by NumPy, or by `jax.device_get`."""
+
+    def __init__(self, patch: pytest.MonkeyPatch):
+        self.on, self.looks, self.gets = False, [], 0
+        kind = type(jnp.zeros(()))
+        value = kind._value
+
+        def seen(array: Any) -> Any:
+            self._note(array)
+            return value.fget(array)
+
+        patch.setattr(kind, "_value", property(seen))
+        for name in ("asarray", "array"):  # these may read a buffer without asking the array
+            patch.setattr(np, name, self._noting(getattr(np, name)))
+        get = jax.device_get
+
+        def device_get(tree: Any) -> Any:
+            self.gets += 1
+            before, self.on = self.on, False
+            found = get(tree)
+            self.on = before
+            return found
+
+        patch.setattr(jax, "device_get", device_get)
+
+    def _note(self, array: Any) -> None:
+        if self.on and isinstance(array, jax.Array):
+            self.looks.append(f"{array.dtype}{array.shape}")
+
+    def _noting(self, function: Any) -> Any:
+        def noting(array: Any, *args: Any, **options: Any) -> Any:
+            self._note(array)
+            return function(array, *args, **options)
+
+        return noting
+
+
 def test_host_looks_at_the_device_once_a_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither the steps nor the callbacks' lines bring anything else from the device."""
-    array_type = type(jnp.zeros(()))
-    looks: list[str] = []
-    inside = False
-    value = array_type._value  # every way of a device array to the host ends here
+    """From the first step on, but for evaluations: neither steps nor log lines bring anything else from the device."""
+    spy = Spy(monkeypatch)
+    call, tell = dispatch.Dispatcher.__call__, loop._Loop.tell
 
-    def seen(self: Any) -> Any:
-        if inside:
-            looks.append(f"{self.dtype}{self.shape}")
-        return value.fget(self)
+    def called(self: Any, *args: Any) -> Any:
+        spy.on = True
+        return call(self, *args)
 
-    monkeypatch.setattr(array_type, "_value", property(seen))
-    gets: list[int] = []
-    get = jax.device_get
-
-    def device_get(tree: Any) -> Any:
-        nonlocal inside
-        gets.append(len(looks))
-        inside, before = False, inside
-        found = get(tree)
-        inside = before
-        return found
-
-    monkeypatch.setattr(jax, "device_get", device_get)
-    chunks: list[int] = []
-    call = dispatch.Dispatcher.__call__
-
-    def called(self: Any, state: Any, arrays: Any, pieces: Any) -> Any:
-        nonlocal inside
-        inside = True
-        chunks.append(1)
-        return call(self, state, arrays, pieces)
+    def told(self: Any, kind: Any, step: int, row: Any) -> None:
+        spy.on = spy.on and step not in self.due  # an evaluation and a save follow, which do look
+        tell(self, kind, step, row)
 
     monkeypatch.setattr(dispatch.Dispatcher, "__call__", called)
-    evaluate = loop._Loop.tell
-
-    def tell(self: Any, kind: Any, step: int, row: Any) -> None:
-        nonlocal inside
-        if kind == "train" and step in self.due:
-            inside = False  # an evaluation and a save follow, which do look
-        evaluate(self, kind, step, row)
-
-    monkeypatch.setattr(loop._Loop, "tell", tell)
+    monkeypatch.setattr(loop._Loop, "tell", told)
     tladapt.run(problems.config("dann", evaluations=1), problems.scenario())
-    assert len(chunks) == len(gets) == problems.STEPS // problems.CHUNK
-    assert looks == []
-    assert value.fget(jnp.ones(2)) is not None  # the spy is in the right place:
-    inside = True
-    np.asarray(jnp.ones(2)), float(jnp.ones(())), bool(jnp.ones(()))
-    assert len(looks) == 3
+    assert spy.gets == problems.STEPS // problems.CHUNK
+    assert spy.looks == []
+
+
+def test_the_spy_sees() -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        spy = Spy(patch)
+        spy.on = True
+        for look in (np.asarray, np.array, float, bool, int, lambda x: x.item(), lambda x: x.tolist(), str):
+            look(jnp.ones(()))
+            assert spy.looks, look
+            spy.looks.clear()
 
 
 # ---- modules of one's own --------------------------------------------------------------------------------------------

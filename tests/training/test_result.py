@@ -119,14 +119,18 @@ class Own(nnx.Module):
         return self.dropout(jax.nn.relu(self.norm(self.linear(x))))
 
 
+def state_of(module: nnx.Module) -> Any:
+    return nnx.to_pure_dict(nnx.as_pure(nnx.state(module, nnx.Any(nnx.Param, nnx.BatchStat))))
+
+
 def test_own_module_is_not_changed_by_a_run_and_is_given_again_to_open_it(tmp_path: Path) -> None:
     own = Own(rngs=nnx.Rngs(0))
     own.eval()
-    before = problems.copied(nnx.to_pure_dict(nnx.state(own, nnx.Param, nnx.BatchStat)))
+    before = problems.copied(state_of(own))
     key = jax.random.key_data(own.dropout.rngs.key[...])
     config = problems.config("dann", backbone=own, steps=10, evaluations=1)
     result = tladapt.run(config, problems.scenario(), out=tmp_path / "run")
-    assert not problems.differing(before, nnx.to_pure_dict(nnx.state(own, nnx.Param, nnx.BatchStat)))
+    assert not problems.differing(before, state_of(own))
     assert (key == jax.random.key_data(own.dropout.rngs.key[...])).all() and int(own.dropout.rngs.count[...]) == 0
     assert own.norm.use_running_average and own.dropout.deterministic
     assert problems.differing(before["linear"], result.weights.params["backbone"]["linear"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 
 
 def keep_compiled() -> None:
@@ -12,7 +13,7 @@ def keep_compiled() -> None:
     """
     from tladapt.data.catalogue.files import cache_directory
 
-    folder = cache_directory() / "jax"
+    folder = cache_directory() / "jax" / platform.node()  # a home may be shared by machines with other processors
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError:

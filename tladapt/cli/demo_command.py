@@ -54,8 +54,8 @@ def command(out: str, seeds: int, steps: int, data_seed: int, methods: str, no_f
     _show(folders, as_json)
     if not as_json:
         minutes = (time.perf_counter() - started) / 60
-        click.echo(f"\nDone in {minutes:.1f} minutes. Contrast, network and recipe were fixed with target labels in")
-        click.echo("sight, on data seeds 100 to 102 of digits-photo.")
+        click.echo(f"\nDone in {minutes:.1f} minutes. Contrast, network and recipe were fixed")
+        click.echo("with target labels in sight, on data seeds 100 to 102 of digits-photo.")
         click.echo(f"Run folders{'' if no_figures else ' with figures'}: {folders[0].resolve().parent}")
 
 

@@ -95,6 +95,8 @@ def _terms(rows: Sequence[Mapping[str, Any]], prefix: str, title: str, label: st
         return None
 
     def draw(axes: Any) -> None:
+        from matplotlib.ticker import LogLocator
+
         everything = []
         for index, key in enumerate(keys):
             steps, values = _series(rows, key)
@@ -105,6 +107,8 @@ def _terms(rows: Sequence[Mapping[str, Any]], prefix: str, title: str, label: st
         # Terms often differ by orders of magnitude; a logarithm shows them together, where all are positive.
         if len(values) and values.min() > 0 and values.max() > 30 * values.min():
             axes.set_yscale("log")
+            few = values.max() < 300 * values.min()  # decades alone would leave an axis with one number
+            axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if few else (1.0,)))
             axes.yaxis.set_major_formatter("{x:g}")
             axes.yaxis.set_minor_formatter("")
         axes.set_ylabel(label)

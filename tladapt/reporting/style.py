@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 from contextlib import AbstractContextManager
@@ -98,5 +99,7 @@ def save_figure(figure: Any, file: Path) -> Path:
         half.write_bytes(buffer.getvalue())
         os.replace(half, file)
     except OSError as error:
+        with contextlib.suppress(OSError):
+            half.unlink()
         raise RunFolderError(f"the figure {file} cannot be written ({error.strerror or error}).") from error
     return file
