@@ -23,8 +23,13 @@ class Inputs(NamedTuple):
     x: Any
 
 
-def read_inputs(path: Path, shape: tuple[int, ...]) -> Inputs:
+def read_inputs(path: Path, shape: tuple[int, ...], *, pixels: bool = True) -> Inputs:
     """Return the inputs at `path`, each of the shape that a run takes.
+
+    Args:
+      path: the file or folder.
+      shape: of one input.
+      pixels: whether the run was trained on 8-bit images, so that whole numbers from 0 to 255 are pixels.
 
     Raises:
       MissingDataError: there is nothing, or no image in the folder.
@@ -45,7 +50,7 @@ def read_inputs(path: Path, shape: tuple[int, ...]) -> Inputs:
         return _images([path], path, shape)
     if suffix not in (".npz", ".csv"):
         raise UsageError(f"{path} cannot be read by its ending {suffix!r}. {EXPECTED}")
-    x = _npz(path, shape) if suffix == ".npz" else _csv(path, shape)
+    x = _npz(path, shape) if suffix == ".npz" else _csv(path, shape, pixels)
     if x.dtype.kind == "f" and not np.isfinite(x).all():
         first = int(np.flatnonzero(~np.isfinite(x.reshape(len(x), -1)).all(1))[0])
         raise UsageError(f"{path}: input {first} holds values that are not finite (NaN or infinity).")
@@ -81,10 +86,10 @@ def _npz(path: Path, shape: tuple[int, ...]) -> np.ndarray:
     return x
 
 
-def _csv(path: Path, shape: tuple[int, ...]) -> np.ndarray:
+def _csv(path: Path, shape: tuple[int, ...], pixels: bool) -> np.ndarray:
     """Read one example a line, flattened; a first line without any number is a header.
 
-    Whole numbers from 0 to 255 for an image are pixels, as 8-bit files have them.
+    With `pixels`, whole numbers from 0 to 255 for an image are read as 8-bit files have them.
     """
     width = math.prod(shape)
     rows: list[list[float]] = []
@@ -114,7 +119,14 @@ def _csv(path: Path, shape: tuple[int, ...]) -> np.ndarray:
     if not rows:
         raise UsageError(f"{path} holds no line of numbers; expected one example a line, {width} values each.")
     x = np.asarray(rows, np.float32).reshape(-1, *shape)
-    if len(shape) == 3 and x.max() > 1 and x.min() >= 0 and x.max() <= 255 and np.array_equal(x, np.round(x)):
+    if (
+        pixels
+        and len(shape) == 3
+        and x.max() > 1
+        and x.min() >= 0
+        and x.max() <= 255
+        and np.array_equal(x, np.round(x))
+    ):
         return x.astype(np.uint8)
     return x
 

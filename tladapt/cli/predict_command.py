@@ -34,8 +34,8 @@ def command(folder: str, inputs: str, out: str, which: str) -> None:
     if Path(out).suffix.lower() not in (".csv", ".npz"):
         raise UsageError(f"--out must end in .csv or .npz, got {out!r}.")
     where = step_or_word(which)
-    shape = tuple(RunFolder(folder).read_json("config.json")["scenario"]["shape"])
-    names, x = read_inputs(Path(inputs), shape)
+    about = RunFolder(folder).read_json("config.json")["scenario"]
+    names, x = read_inputs(Path(inputs), tuple(about["shape"]), pixels=about["dtype"] == "uint8")
     result = tladapt.open_run(folder, which=where)
     probabilities = result.predict_proba(x)
     content = _csv if Path(out).suffix.lower() == ".csv" else _npz

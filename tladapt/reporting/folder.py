@@ -48,7 +48,7 @@ class RunFiles:
                 return {name: arrays[name] for name in arrays.files}
         except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
             raise DamagedDataError(
-                f"{file} cannot be read ({error}). `tladapt eval {self.path}` writes it anew."
+                f"{file} cannot be read ({error}). It is written when a run ends: train again, into another folder."
             ) from error
 
 

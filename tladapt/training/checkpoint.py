@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import logging
+import os
+import re
+import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,10 +23,10 @@ KEEP = 10
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep orbax's remarks about single-process work and left-over folders off the screen."""
+    """Keep orbax's remarks and the tracebacks of its threads off the screen."""
     logger = logging.getLogger("absl")
     before = logger.level
-    logger.setLevel(logging.ERROR)
+    logger.setLevel(logging.CRITICAL)  # its errors are raised as well, and told in our words
     try:
         yield
     finally:
@@ -46,6 +50,15 @@ def spread(steps: Iterable[int], keep: int) -> set[int]:
         return set(found)
     wanted = np.linspace(found[0], found[-1], keep)
     return {min(found, key=lambda step: (abs(step - at), step)) for at in wanted}
+
+
+def _cause(error: Exception) -> str:
+    """Return what the operating system said, out of an error of the writing library."""
+    found = re.search(r"([^:]+?) \[os_error_code", str(error))
+    if found:
+        return found[1].strip()
+    first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    return (isinstance(error, OSError) and error.strerror) or first[:200]
 
 
 class Checkpoints:
@@ -86,7 +99,9 @@ class Checkpoints:
         step = int(state.step)
         arrays = {name: np.asarray(leaf) for name, leaf in flat(state).items()}
         described = {name: [str(array.dtype), list(array.shape)] for name, array in arrays.items()}
+        # A full disk can fail anywhere in the writing library, with any type of error.
         try:
+            self._refuse_full_disk(sum(array.nbytes for array in arrays.values()))
             with _quiet(), self._manager() as manager:
                 if step in manager.all_steps():
                     return
@@ -104,12 +119,28 @@ class Checkpoints:
                 steps = manager.all_steps()
                 for old in set(steps) - spread(steps, KEEP) - {max(steps), *protect}:
                     manager.delete(old)
-        except (OSError, ValueError) as error:
+        except Exception as error:
+            self._sweep()
             left = ", ".join(map(str, self._present())) or "none"
             raise RunFolderError(
-                f"checkpoint of step {step} could not be written to {self.folder}: {error}. Free some space or make the"
-                f" folder writable, then go on with --resume. Checkpoints that are there: {left}."
+                f"checkpoint of step {step} could not be written to {self.folder}: {_cause(error)}. Free some space or make"
+                f" the folder writable, then go on with --resume. Checkpoints that are there: {left}."
             ) from error
+
+    def _refuse_full_disk(self, needed: int) -> None:
+        """Raise before anything is written where there is no room for `needed` bytes and what goes with them."""
+        place = next(path for path in (self.folder, *self.folder.parents) if path.exists())
+        free = shutil.disk_usage(place).free
+        if free < 1.2 * needed + (1 << 20):
+            raise OSError(
+                errno.ENOSPC, f"{os.strerror(errno.ENOSPC)} ({needed / 1e6:.1f} MB needed, {free / 1e6:.1f} free)"
+            )
+
+    def _sweep(self) -> None:
+        """Delete what unfinished saves have left."""
+        with contextlib.suppress(OSError):
+            for path in self.folder.glob("*.orbax-checkpoint-tmp*"):
+                shutil.rmtree(path, ignore_errors=True)
 
     def _present(self) -> list[int]:
         with contextlib.suppress(OSError):
@@ -133,8 +164,9 @@ class Checkpoints:
                 found = manager.restore(step, args=ocp.args.Composite(state=ocp.args.StandardRestore(like)))["state"]
             arrays = {name: np.asarray(leaf) for name, leaf in found.items()}
         except Exception as error:
-            first = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
-            raise RunFolderError(f"checkpoint of step {step} in {self.folder} cannot be read: {first}.") from error
+            raise RunFolderError(
+                f"checkpoint of step {step} in {self.folder} cannot be read: {_cause(error)}."
+            ) from error
         if digest(arrays) != meta["digest"]:
             raise RunFolderError(f"checkpoint of step {step} in {self.folder} is damaged: its digest is another one.")
         return arrays
@@ -159,9 +191,8 @@ class Checkpoints:
         return None, words
 
     def forget_after(self, step: int) -> None:
-        """Delete the checkpoints of later steps: a resumed run writes them anew."""
-        import shutil
-
+        """Delete the checkpoints of later steps, which a resumed run writes anew, and unfinished ones."""
+        self._sweep()
         for later in self._present():
             if later > step:
                 try:

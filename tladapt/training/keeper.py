@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tladapt.data import Scenario
+import numpy as np
+
+from tladapt.data import Scenario, examples
 from tladapt.errors import UsageError
 from tladapt.evaluation import choose
 from tladapt.training.assemble import Assembly, weights_of
@@ -19,7 +20,7 @@ from tladapt.training.result import Result, open_run
 from tladapt.training.state import State
 
 
-def record_of(assembly: Assembly, seed: int, data: Mapping[str, Any] | None) -> dict[str, Any]:
+def record_of(assembly: Assembly, seed: int) -> dict[str, Any]:
     """Return what `config.json` says: enough to know the run, and to make it again."""
     scenario = assembly.scenario
     return {
@@ -29,9 +30,10 @@ def record_of(assembly: Assembly, seed: int, data: Mapping[str, Any] | None) -> 
             "name": scenario.name,
             "classes": list(scenario.classes),
             "shape": list(scenario.target.shape),
+            "dtype": str(examples(scenario.target, np.array([0])).dtype),
             "oracle": scenario.is_oracle,
-            "data": data["name"] if data else scenario.origin.get("name"),
-            "options": dict(data["options"] if data else scenario.origin.get("options", {})),
+            "data": scenario.origin.get("name"),
+            "options": dict(scenario.origin.get("options", {})),
         },
     }
 
@@ -107,7 +109,10 @@ class Keeper:
         found = differences(folder.read_json("config.json"), jsonable(self.record))
         if found:
             shown = "; ".join(found[:10]) + (f"; and {len(found) - 10} more" if len(found) > 10 else "")
-            raise UsageError(f"{folder.path} holds another run than the one to resume. {shown}.")
+            raise UsageError(
+                f"{folder.path} holds another run than the one to resume. {shown}. Give the run's own"
+                " options, or choose another folder (--out)."
+            )
         if not (folder.path / "environment.json").is_file():
             self._note_surroundings(folder)
         facts, data = folder.read_json("environment.json"), data_checksums(self.assembly.scenario)

@@ -38,7 +38,6 @@ def run(
     callbacks: Sequence[Callback] = (),
     *,
     resume: bool = False,
-    data: Mapping[str, Any] | None = None,
 ) -> Result:
     """Train, evaluate and keep: a pure function of (config, scenario, seed) that everything else watches.
 
@@ -50,7 +49,6 @@ def run(
       callbacks: functions of an `Event`; they watch.
       resume: go on from the newest checkpoint in `out`, or start where there is no run yet; the result is that of an
         uninterrupted run, bit for bit.
-      data: how the scenario can be loaded again (`name`, `options`), for the folder's `config.json`.
 
     Returns:
       The result: metrics, history, and the trained model of the last step.
@@ -68,7 +66,7 @@ def run(
         raise UsageError(f"seed must be a whole number from 0 to 2**31 - 1, got {seed!r}.")
     started = time.perf_counter()
     assembly = assemble(config, scenario, seed)
-    keeper = Keeper(out, record_of(assembly, seed, data), assembly, resume=resume)
+    keeper = Keeper(out, record_of(assembly, seed), assembly, resume=resume)
     if keeper.finished is not None:
         return keeper.finished
     loop = _Loop(assembly, keeper, callbacks)
@@ -158,7 +156,8 @@ class _Loop:
     def _check(self, fault: np.ndarray, step: StageStep) -> None:
         if fault[0] < 0:
             return
-        kept = "" if self.keeper.folder is None else " The last good checkpoint is in the run's folder."
+        saved = self.keeper.folder is not None and any(row["kind"] == "eval" for row in self.keeper.history)
+        kept = " The last good checkpoint is in the run's folder." if saved else ""
         raise DivergenceError(
             f"{step.fault(fault)}{kept} A smaller learning rate (--recipe.learning_rate), a smaller weight of the term,"
             " or --recipe.clip 1 may help; --debug stops at the operation."
