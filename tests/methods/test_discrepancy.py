@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 from tests.methods.toy import gradients, moment, same
-from tladapt import losses, methods
+from tladapt import Method, losses, methods
 from tladapt.errors import UsageError
+from tladapt.methods import Logged, classification
 
 
 @pytest.mark.parametrize(("on", "width"), [("features", 6), ("logits", 3)])
@@ -24,9 +25,15 @@ def test_a_users_function_receives_both_domains(on, width):
 
 
 def test_source_comes_first():
-    _, log = moment(methods.discrepancy(lambda source, target: jnp.mean(source), "features")).go()
-    found = moment(methods.discrepancy(lambda source, target: jnp.mean(target), "features"))
-    assert float(log["loss/discrepancy"]) != float(found.go()[1]["loss/discrepancy"])
+    class Means(Method):
+        def loss(self, ctx):
+            found = {name: Logged(jnp.mean(getattr(ctx, name).features)) for name in ("source", "target")}
+            return {"classification": classification(ctx), **found}
+
+    _, means = moment(Means()).go()
+    assert float(means["source"]) != float(means["target"])
+    for name, fn in (("source", lambda source, target: jnp.mean(source)), ("target", lambda s, t: jnp.mean(t))):
+        assert float(moment(methods.discrepancy(fn)).go()[1]["loss/discrepancy"]) == float(means[name])
 
 
 def test_mmd_is_the_discrepancy_of_mk_mmd():

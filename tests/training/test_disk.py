@@ -6,7 +6,10 @@ import builtins
 import errno
 import itertools
 import json
+import math
 import os
+import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -70,7 +73,14 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ("owner", "name", "concerns", "after", "left", "words"),
     [
         (builtins, "open", log, 8, [10, 20], r"metrics.jsonl could not be written: No space left on device"),
-        (ocp.CheckpointManager, "save", always, 2, [10, 20], r"checkpoint of step 30 could not be written.*: 10, 20\."),
+        (
+            ocp.CheckpointManager,
+            "save",
+            always,
+            2,
+            [10, 20],
+            r"step 30 could not be written.*No space.*there: 10, 20\.",
+        ),
         (os, "replace", summary, 0, [10, 20, 30, 40], r"summary.json could not be written: No space left on device"),
         (os, "replace", weights, 0, [10, 20, 30, 40], r"could not be written: No space left on device.*--resume"),
         (builtins, "open", outputs, 0, [10, 20, 30, 40], r"outputs.npz could not be written: No space left on device"),
@@ -92,25 +102,60 @@ def test_disk_that_fills_up(
     assert not list((tmp_path / "run").rglob("*.part")) and not list((tmp_path / "run").rglob("*tmp*"))
 
 
-def test_disk_that_is_full_within_a_checkpoint(whole: Path, tmp_path: Path) -> None:
-    """The writing library itself fails, after it has begun a folder."""
+class FullDisk:
+    """Lets some operations in new checkpoints through, and fails every later one, whoever asks for it."""
+
+    def __init__(self) -> None:
+        self.left: float = math.inf
+        sys.addaudithook(self.hook)  # it cannot be taken away again, and costs nothing while `left` is infinite
+
+    def hook(self, event: str, args: tuple[Any, ...]) -> None:
+        if self.left == math.inf or event not in ("open", "os.mkdir", "os.rename"):
+            return
+        if "orbax-checkpoint-tmp" in str(args[0]) and not (event == "open" and args[1] == "r"):
+            self.left -= 1
+            if self.left < 0:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.fixture(scope="module")
+def full_disk() -> FullDisk:
+    return FullDisk()
+
+
+# Threads of the writing library that end after the one that failed have nobody left to tell.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_disk_that_is_full_within_a_checkpoint(full_disk: FullDisk, tmp_path: Path) -> None:
+    """The writing library itself fails, at each of the files and folders that it makes."""
     state = assemble(CONFIG, problems.scenario(), 0).state
     checkpoints = Checkpoints(tmp_path / "checkpoints")
     checkpoints.save(state)
     later = state._replace(step=state.step + 10)
-    for after in (0, 1, 2, 5):
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(os, "rename", full(after, always, os.rename))
-            patch.setattr(Path, "rename", full(after, always, Path.rename))
-            try:
+    for operations in range(14):
+        full_disk.left = operations
+        try:
+            with pytest.raises(RunFolderError, match=r"step 10 could not be written to .*: No space left on device"):
                 checkpoints.save(later)
-            except RunFolderError as error:
-                assert "checkpoint of step 10 could not be written" in str(error)
-                assert checkpoints.steps() == [0]
-                assert not problems.differing(checkpoints.read(0), problems.arrays(state))
+        finally:
+            full_disk.left = math.inf
+        assert checkpoints.steps() == [0]
+        assert not problems.differing(checkpoints.read(0), problems.arrays(state))
     checkpoints.save(later)
     assert checkpoints.steps() == [0, 10]
+    assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == [
+        "0",
+        "10",
+    ]  # nothing half-done is left
     assert not problems.differing(checkpoints.read(10), problems.arrays(later))
+
+
+def test_room_on_the_disk_is_looked_at_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    state = assemble(CONFIG, problems.scenario(), 0).state
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=500_000))
+    with pytest.raises(RunFolderError, match=r"No space left on device \(0.0 MB needed, 0.5 free\).*are there: none"):
+        Checkpoints(tmp_path / "checkpoints").save(state)
+    assert not (tmp_path / "checkpoints").exists()
 
 
 @pytest.mark.parametrize("place", ["file", "file/run"])

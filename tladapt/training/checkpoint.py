@@ -9,6 +9,7 @@ import logging
 import os
 import re
 import shutil
+import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -24,13 +25,21 @@ KEEP = 10
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Keep orbax's remarks and the tracebacks of its threads off the screen."""
-    logger = logging.getLogger("absl")
+    logger, hook = logging.getLogger("absl"), sys.unraisablehook
     before = logger.level
     logger.setLevel(logging.CRITICAL)  # its errors are raised as well, and told in our words
+
+    def unraisable(found: Any) -> None:
+        # Where one array could not be written, the threads of the others find nobody left to tell.
+        if str(found.exc_value) != "Event loop is closed":
+            hook(found)
+
+    sys.unraisablehook = unraisable
     try:
         yield
     finally:
         logger.setLevel(before)
+        sys.unraisablehook = hook
 
 
 def digest(arrays: dict[str, np.ndarray]) -> str:
@@ -101,6 +110,7 @@ class Checkpoints:
         described = {name: [str(array.dtype), list(array.shape)] for name, array in arrays.items()}
         # A full disk can fail anywhere in the writing library, with any type of error.
         try:
+            self._sweep()
             self._refuse_full_disk(sum(array.nbytes for array in arrays.values()))
             with _quiet(), self._manager() as manager:
                 if step in manager.all_steps():
@@ -123,8 +133,8 @@ class Checkpoints:
             self._sweep()
             left = ", ".join(map(str, self._present())) or "none"
             raise RunFolderError(
-                f"checkpoint of step {step} could not be written to {self.folder}: {_cause(error)}. Free some space or make"
-                f" the folder writable, then go on with --resume. Checkpoints that are there: {left}."
+                f"checkpoint of step {step} could not be written to {self.folder}: {_cause(error)}. Free some space or"
+                f" make the folder writable, then go on with --resume. Checkpoints that are there: {left}."
             ) from error
 
     def _refuse_full_disk(self, needed: int) -> None:
