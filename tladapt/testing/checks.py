@@ -172,7 +172,7 @@ def check_mean(case: Case) -> None:
 
 
 def check_weights(case: Case) -> None:
-    """Weight 0 is the example left out, in value and gradient; equal weights change nothing."""
+    """Weight 0 is the example left out, in value and gradient."""
     small = case.inputs((12, 9) if case.unpaired and not case.equal_sizes else (12, 12))
     rng = np.random.default_rng(case.seed + 1)
     padded: list[np.ndarray] = []
@@ -204,7 +204,7 @@ def check_weights(case: Case) -> None:
 
 
 def check_precision(case: Case) -> None:
-    """float32 stays float32 and bfloat16 gives a finite value near it."""
+    """float32 stays float32; bfloat16 gives a finite value and gradient."""
     arrays = case.inputs(case.even)
     dtype = jnp.result_type(case.value(*arrays))
     if dtype != jnp.float32:
