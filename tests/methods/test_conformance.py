@@ -121,6 +121,10 @@ ROWS = {
         gain=0.05,
     ),
 }
+SOURCE_TERMS = {"classification", "second_classification"}
+TARGET_TERMS = {"disagreement", "information", "pseudo_labels", "consistency", "class_balance"}
+"""Terms that look at one domain alone; all others look at both, but for MCD's "discrepancy", which is the target's."""
+
 UPDATES = [
     (row, stage, number)
     for row in ROWS
@@ -212,6 +216,20 @@ def test_updates_leave_the_other_blocks_and_their_momentum_bit_for_bit(row, stag
     for block in found.state.params:
         assert same(state.params[block], found.state.params[block]) == (block not in moved), block
         assert same(state.optimizer[block], warm[block]) == (block not in moved), block
+
+
+@pytest.mark.parametrize(("row", "stage", "number"), UPDATES)
+def test_each_term_looks_at_its_own_domains(row, stage, number):
+    found = at(row, stage, one_update(ROWS[row].method, number))
+    before = found.go()[1]
+    for domain, others in (("source", TARGET_TERMS), ("target", SOURCE_TERMS)):
+        if domain not in found.arrays:
+            continue
+        moved = {**found.arrays[domain], "x": found.arrays[domain]["x"] + 0.1}
+        after = found._replace(arrays={**found.arrays, domain: moved}).go()[1]
+        for term in ROWS[row].factors[stage][number]:
+            blind = term in others or (domain == "source" and (row, term) == ("mcd", "discrepancy"))
+            assert (float(after[f"loss/{term}"]) == float(before[f"loss/{term}"])) == blind, (term, domain)
 
 
 @pytest.mark.parametrize(("row", "stage"), STAGES)

@@ -91,8 +91,8 @@ class Dispatcher:
         one = _at(piece, 0)
         self.mode: Mode = "eager" if debug else "scan"
         convolutions = False
+        traced: Callable[..., tuple[State, Log]] = step if debug else jax.jit(step.__call__)  # once for all below
         if not debug:
-            traced = jax.jit(step.__call__)  # looked at twice, traced once
             convolutions = has_convolutions(traced, state, arrays, one)
             if foreign_convolutions(traced, state, arrays, one) and jax.default_backend() == "cpu":
                 self.mode = "loop"
@@ -103,12 +103,12 @@ class Dispatcher:
 
         def chunk(state: State, arrays: PyTree, pieces: PyTree) -> tuple[State, Log]:
             self.traces[len(jax.tree.leaves(pieces)[0])] += 1
-            state, logs = jax.lax.scan(lambda s, p: step(s, arrays, p), state, pieces)
+            state, logs = jax.lax.scan(lambda s, p: traced(s, arrays, p), state, pieces)
             return state, {name: jnp.mean(log) for name, log in logs.items()}
 
         def single(state: State, arrays: PyTree, piece: PyTree) -> tuple[State, Log]:
             self.traces[1] += 1
-            return step(state, arrays, piece)
+            return traced(state, arrays, piece)
 
         def ended(state: State, arrays: PyTree, piece: PyTree) -> tuple[State, Log]:
             return step.checked(state), step.probe(state, arrays, piece)

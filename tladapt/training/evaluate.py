@@ -83,10 +83,11 @@ class Predictor:
 
     def _run(self, name: str, function: Callable[..., Any], *args: Any) -> Any:
         """Call a function of arrays, compiled at its first use under that name."""
-        if self._convolutions is None:
-            self._convolutions = has_convolutions(function, *args)
         if name not in self._compiled:
-            self._compiled[name] = compiled(function, convolutions=self._convolutions)
+            traced = jax.jit(function)  # looked at and compiled, traced once
+            if self._convolutions is None:
+                self._convolutions = has_convolutions(traced, *args)
+            self._compiled[name] = compiled(traced, convolutions=self._convolutions)
         return self._compiled[name](*args)
 
     def outputs(self, weights: Weights, domain: Domain, role: DomainName) -> Outputs:
