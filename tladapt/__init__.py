@@ -27,6 +27,7 @@ __all__ = [
     "penalties",
     "reporting",
     "run",
+    "run_seeds",
     "testing",
     "training",
 ]
@@ -44,6 +45,7 @@ _HOMES = {
     "load": "tladapt.data",
     "open_run": "tladapt.training",
     "run": "tladapt.training",
+    "run_seeds": "tladapt.training",
 }
 
 if TYPE_CHECKING:  # the same, for type checkers and editors, which do not run `__getattr__`
@@ -52,7 +54,7 @@ if TYPE_CHECKING:  # the same, for type checkers and editors, which do not run `
     from tladapt.evaluation import Validator
     from tladapt.methods import Method
     from tladapt.penalties import Penalty
-    from tladapt.training import Result, open_run, run
+    from tladapt.training import Result, open_run, run, run_seeds
     from tladapt.training.config import Config, Recipe
 
 

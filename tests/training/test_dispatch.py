@@ -200,18 +200,18 @@ class Spy:
 def test_host_looks_at_the_device_once_a_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
     """From the first step on, but for evaluations: neither steps nor log lines bring anything else from the device."""
     spy = Spy(monkeypatch)
-    call, tell = dispatch.Dispatcher.__call__, loop._Loop.tell
+    call, tell = dispatch.Dispatcher.__call__, loop.Loop.tell
 
     def called(self: Any, *args: Any) -> Any:
         spy.on = True
         return call(self, *args)
 
-    def told(self: Any, kind: Any, step: int, row: Any) -> None:
+    def told(self: Any, member: Any, kind: Any, step: int, row: Any) -> None:
         spy.on = spy.on and step not in self.due  # an evaluation and a save follow, which do look
-        tell(self, kind, step, row)
+        tell(self, member, kind, step, row)
 
     monkeypatch.setattr(dispatch.Dispatcher, "__call__", called)
-    monkeypatch.setattr(loop._Loop, "tell", told)
+    monkeypatch.setattr(loop.Loop, "tell", told)
     tladapt.run(problems.config("dann", evaluations=1), problems.scenario())
     assert spy.gets == problems.STEPS // problems.CHUNK
     assert spy.looks == []

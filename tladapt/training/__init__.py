@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from tladapt.training.config import Config
-from tladapt.training.loop import run
 from tladapt.training.recipe import BATCHNORM_PRESETS, RECIPES, BatchNorm, Group, Recipe
 from tladapt.training.result import Result, open_run
+from tladapt.training.runs import run, run_seeds
 from tladapt.training.watching import Callback, Event, Interrupted
 
 __all__ = [
@@ -21,4 +21,5 @@ __all__ = [
     "Result",
     "open_run",
     "run",
+    "run_seeds",
 ]

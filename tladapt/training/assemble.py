@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import zlib
+from collections.abc import Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from tladapt.data import Domain, Scenario, examples, feed
+from tladapt.data import Domain, Feed, Scenario, examples, feed
 from tladapt.errors import UsageError
 from tladapt.methods.base import Method, Start
 from tladapt.penalties import Penalty, PenaltyStart
 from tladapt.training.config import Config, Recipe
 from tladapt.training.dispatch import spans
 from tladapt.training.evaluate import Evaluator, Predictor, Weights
-from tladapt.training.network import Inputs, Network
+from tladapt.training.inputs import Inputs
+from tladapt.training.network import Network
 from tladapt.training.optim import MODEL_BLOCKS, Optimizer
 from tladapt.training.passes import Parts, Span
 from tladapt.training.start import load_blocks
@@ -34,34 +36,44 @@ class Assembly:
     Attributes:
       config: resolved.
       scenario: the problem that is trained on (the oracle's twin for a target-only run).
-      parts: what the steps are made from.
+      parts: what the steps are made from; seeds of one config share it.
       spans: the stages with their steps.
+      feeds: batches of this seed, by domain.
       evaluator: scores states.
       state: the first state.
       notes: what the user should know about how it was put together.
+      compiled: dispatchers by stage and layout, filled as they are compiled; seeds of one config share them.
     """
 
     config: Config
     scenario: Scenario
     parts: Parts
     spans: tuple[Span, ...]
+    feeds: Mapping[str, Feed]
     evaluator: Evaluator
     state: State
     notes: tuple[str, ...]
+    compiled: dict[Any, Any]
 
     def resident(self) -> dict[str, PyTree]:
         """Return the arrays that stay on the device, by domain."""
         used = {name for span in self.spans for name in span.domains}
-        return {name: self.parts.feeds[name].arrays() for name in sorted(used)}
+        return {name: self.feeds[name].arrays() for name in sorted(used)}
 
     def chunk(self, span: Span, first: int, steps: int) -> dict[str, PyTree]:
         """Return what a chunk of steps needs from the feeds, by domain."""
-        return {name: self.parts.feeds[name].chunk(first, steps) for name in span.domains}
+        return {name: self.feeds[name].chunk(first, steps) for name in span.domains}
+
+
+def shapes(tree: PyTree) -> PyTree:
+    """Return the structure of a pytree with the shapes and types of its leaves; two of them can be compared."""
+    leaves, structure = jax.tree_util.tree_flatten(tree)
+    return structure, [(jnp.shape(leaf), jnp.result_type(leaf)) for leaf in leaves]
 
 
 def weights_of(state: State) -> Weights:
     """Return what predictions are made from."""
-    return Weights(state.params, state.statistics, state.head_statistics, state.memory)
+    return Weights(state.inputs, state.params, state.statistics, state.head_statistics, state.memory)
 
 
 def held_out(scenario: Scenario, seed: int) -> tuple[tuple[Domain, ...], Domain]:
@@ -91,15 +103,22 @@ def held_out(scenario: Scenario, seed: int) -> tuple[tuple[Domain, ...], Domain]
 
 
 def build(
-    config: Config, shape: tuple[int, ...], classes: int, counts: tuple[int, int, int], inputs: Inputs, seed: int
+    config: Config, shape: tuple[int, ...], classes: int, counts: tuple[int, int, int], seed: int
 ) -> tuple[Network, Predictor]:
     """Return network and predictor of a resolved config."""
     network = Network(config, shape, classes, counts, seed)
-    return network, Predictor(network, config.method, inputs)  # type: ignore[arg-type]
+    return network, Predictor(network, config.method)  # type: ignore[arg-type]
 
 
-def assemble(config: Config, scenario: Scenario, seed: int) -> Assembly:
+def assemble(config: Config, scenario: Scenario, seed: int, *, like: Assembly | None = None) -> Assembly:
     """Return the run that a config, a scenario and a seed stand for, at step 0.
+
+    Args:
+      config: method, backbone, recipe, number of steps.
+      scenario: the problem.
+      seed: what all randomness comes from.
+      like: the same config and scenario with another seed: what is compiled for one serves both. The seed is an array
+        of the state, and nothing that a compiled step holds fast depends on it.
 
     Raises:
       UsageError: for parts that do not go together.
@@ -114,12 +133,13 @@ def assemble(config: Config, scenario: Scenario, seed: int) -> Assembly:
     sources, validation = held_out(scenario, seed)
     inputs = Inputs.measure(recipe.standardize, [domain.x for domain in sources], scenario.target.x)
     counts = (len(sources), sum(len(domain) for domain in sources), len(scenario.target))
-    network, predictor = build(config, scenario.target.shape, len(scenario.classes), counts, inputs, seed)
+    network, predictor = build(config, scenario.target.shape, len(scenario.classes), counts, seed)
     feeds = {
         "source": feed(sources, batch_size=recipe.batch_size, seed=seed, labelled=True),
         "target": feed((scenario.target,), batch_size=recipe.batch_size, seed=seed, labelled=False),
     }
     params, statistics, head_statistics = network.initial()
+    compiled: dict[Any, Any] = {}
     notes: list[str] = list(scenario.origin.get("notes", ()))
     if config.weights is not None:
         params, statistics, words = load_blocks(config.weights, params, statistics, blocks=("backbone",))
@@ -135,9 +155,11 @@ def assemble(config: Config, scenario: Scenario, seed: int) -> Assembly:
         kept = _prepared(penalty, network, inputs, params, statistics, sources[0], seed)
     optimizer = Optimizer(recipe, params)
     augment = method.augmentation if recipe.augment == "none" else recipe.augment
+    parts = Parts(network, method, optimizer, augment, feeds, penalty)
     state = State(
         step=jnp.int32(0),
         seed=jnp.int32(seed),
+        inputs=inputs,
         params=params,
         statistics=statistics,
         head_statistics=head_statistics,
@@ -146,17 +168,22 @@ def assemble(config: Config, scenario: Scenario, seed: int) -> Assembly:
         optimizer=optimizer.init(params),
         fault=no_fault(),
     )
-    predictor.check(weights_of(state))
+    if like is not None and shapes(state) == shapes(like.state):
+        parts, predictor, compiled = like.parts, like.evaluator.predictor, like.compiled
+    else:
+        predictor.check(weights_of(state))
     # No two leaves may share a buffer: the compiled step takes them over.
     state = jax.tree.map(lambda leaf: jnp.array(leaf, copy=True), state)
     return Assembly(
         config=config,
         scenario=scenario,
-        parts=Parts(network, method, optimizer, inputs, augment, feeds, penalty),
+        parts=parts,
         spans=laid_out,
+        feeds=feeds,
         evaluator=Evaluator(predictor, scenario, validation, config.validator),  # type: ignore[arg-type]
         state=state,
         notes=tuple(notes),
+        compiled=compiled,
     )
 
 
@@ -182,7 +209,7 @@ def _prepared(
 ) -> PyTree:
     count = min(PENALTY_EXAMPLES, len(source))
     index = np.linspace(0, len(source) - 1, count).astype(np.int64)
-    x = inputs.standardize(Inputs.scale(jnp.asarray(examples(source, index))), "source")
+    x = inputs(Inputs.scale(jnp.asarray(examples(source, index))), "source")
 
     def logits(blocks: PyTree, x: jax.Array) -> jax.Array:
         return network.forward({**params, **blocks}, statistics[network.key_of("source")], x, mode="evaluate").logits

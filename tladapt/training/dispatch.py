@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from tladapt.errors import DivergenceError, UsageError
 from tladapt.methods.base import Stage
 from tladapt.models.compile import foreign_convolutions, has_convolutions
-from tladapt.models.compile import jit as compiled
+from tladapt.training.layout import Layout
 from tladapt.training.passes import Span
 from tladapt.training.state import State
 from tladapt.training.step import Log, StageStep
@@ -78,23 +78,40 @@ class Dispatcher:
     On the CPU a `lax.scan` is fast only where every convolution is in canonical form; a step with others (a module of
     one's own with `nnx.Conv`) runs one by one instead, and `note` says so.
 
+    Args:
+      step: the step of one run.
+      layout: how runs lie on the devices.
+      state, arrays, axes, pieces: a first state, the resident arrays with their axes of runs, and a chunk's pieces, as
+        the layout has them.
+      debug: do not compile.
+
     Attributes:
       mode: "scan", "loop" or "eager" (debugging: not compiled).
       note: a word for the log about the mode; empty where there is nothing to say.
       traces: how often each chunk length was traced; each is 1 or something is wrong.
     """
 
-    def __init__(self, step: StageStep, state: State, arrays: PyTree, piece: PyTree, *, debug: bool = False):
-        self.step = step
+    def __init__(
+        self,
+        step: StageStep,
+        layout: Layout,
+        state: State,
+        arrays: PyTree,
+        axes: PyTree,
+        pieces: PyTree,
+        *,
+        debug: bool = False,
+    ):
+        self.step, self.layout = step, layout
         self.traces: collections.Counter[int] = collections.Counter()
         self.note = ""
-        one = _at(piece, 0)
         self.mode: Mode = "eager" if debug else "scan"
         convolutions = False
         traced: Callable[..., tuple[State, Log]] = step if debug else jax.jit(step.__call__)  # once for all below
         if not debug:
-            convolutions = has_convolutions(traced, state, arrays, one)
-            if foreign_convolutions(traced, state, arrays, one) and jax.default_backend() == "cpu":
+            seen, args = layout.look(traced, axes, state, arrays, self._piece(pieces, 0))
+            convolutions = has_convolutions(seen, *args)
+            if jax.default_backend() == "cpu" and foreign_convolutions(seen, *args):
                 self.mode = "loop"
                 self.note = (
                     "the network has convolutions that are slow inside lax.scan on the CPU, so steps run one by one;"
@@ -116,34 +133,33 @@ class Dispatcher:
         def ready(function: Callable[..., tuple[State, Log]]) -> Callable[..., tuple[State, Log]]:
             if self.mode == "eager":
                 return function
-            return compiled(function, convolutions=convolutions, donate_argnums=(0,))
+            return layout.compile(function, convolutions=convolutions, axes=axes)
 
         self._chunk, self._single, self._ended = ready(chunk), ready(single), ready(ended)
 
     def __call__(self, state: State, arrays: PyTree, pieces: PyTree) -> tuple[State, Log]:
         """Return the state after a chunk and the means of its logs, both on the device."""
-        count = len(jax.tree.leaves(pieces)[0])
+        count = jax.tree.leaves(pieces)[0].shape[self.layout.axis]
         if self.mode == "scan":
             state, means = self._chunk(state, arrays, pieces)
         else:
             state, means = self._one_by_one(state, arrays, pieces, count)
-        state, norms = self._ended(state, arrays, _at(pieces, count - 1))
+        state, norms = self._ended(state, arrays, self._piece(pieces, count - 1))
         return state, means | norms
 
     def _one_by_one(self, state: State, arrays: PyTree, pieces: PyTree, count: int) -> tuple[State, Log]:
         logs: list[Log] = []
         for place in range(count):
             try:
-                state, log = self._single(state, arrays, _at(pieces, place))
+                state, log = self._single(state, arrays, self._piece(pieces, place))
             except FloatingPointError as error:  # the NaN check of eager mode; no step has been counted for it
                 raise DivergenceError(
                     f"training diverged at step {int(state.step)}: {str(error).splitlines()[0]}"
                     " The traceback above this message names the operation."
                 ) from error
             logs.append(log)
-        return state, {name: jnp.mean(jnp.stack([log[name] for log in logs])) for name in logs[0]}
+        return state, {name: jnp.mean(jnp.stack([log[name] for log in logs]), axis=0) for name in logs[0]}
 
-
-def _at(pieces: PyTree, place: int) -> PyTree:
-    """Return one step's slice of a chunk."""
-    return jax.tree.map(lambda leaf: leaf[place], pieces)
+    def _piece(self, pieces: PyTree, place: int) -> PyTree:
+        """Return one step's slice of a chunk."""
+        return jax.tree.map(lambda leaf: leaf[:, place] if self.layout.axis else leaf[place], pieces)

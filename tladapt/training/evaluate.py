@@ -16,7 +16,8 @@ from tladapt.methods.base import Context, Forward, Method
 from tladapt.models import Outputs
 from tladapt.models.compile import has_convolutions
 from tladapt.models.compile import jit as compiled
-from tladapt.training.network import Inputs, Network
+from tladapt.training.inputs import Inputs
+from tladapt.training.network import Network
 from tladapt.training.target_statistics import measured
 
 PyTree = Any
@@ -27,6 +28,7 @@ BATCH = 500
 class Weights(NamedTuple):
     """What predictions are made from: a state without its optimiser."""
 
+    inputs: Inputs
     params: PyTree
     statistics: PyTree
     head_statistics: PyTree
@@ -36,13 +38,14 @@ class Weights(NamedTuple):
 class Predictor:
     """Predictions of a method in evaluation mode, in batches of one shape."""
 
-    def __init__(self, network: Network, method: Method, inputs: Inputs):
-        self.network, self.method, self.inputs = network, method, inputs
+    def __init__(self, network: Network, method: Method):
+        self.network, self.method = network, method
         self._compiled: dict[str, Any] = {}
         self._convolutions: bool | None = None
 
-    def _context(self, weights: Weights, progress: float = 1.0) -> Context:
+    def _context(self, weights: Weights, at: tuple[jax.Array, jax.Array] | None = None) -> Context:
         network = self.network
+        progress, step = at if at is not None else (jnp.float32(1.0), jnp.int32(0))
 
         def run_forward(
             x: jax.Array, *, domain: DomainName, params: Mapping[str, PyTree] | None, statistics: PyTree
@@ -69,8 +72,8 @@ class Predictor:
             heads=heads,
             memory=weights.memory,
             params=weights.params,
-            progress=jnp.float32(progress),
-            step=jnp.int32(0),
+            progress=progress,
+            step=step,
             aux={},
             random_key=jax.random.key(0),
             run_forward=run_forward,
@@ -78,7 +81,7 @@ class Predictor:
         )
 
     def _call(self, weights: Weights, x: jax.Array, domain: DomainName) -> Outputs:
-        x = self.inputs.standardize(Inputs.scale(x), domain)
+        x = weights.inputs(Inputs.scale(x), domain)
         return self.method.predict(self._context(weights), x, domain)
 
     def _run(self, name: str, function: Callable[..., Any], *args: Any) -> Any:
@@ -105,9 +108,11 @@ class Predictor:
             np.concatenate([np.asarray(part) for part in logits])[:count],
         )
 
-    def refreshed(self, weights: Weights, outputs: Outputs) -> PyTree:
-        """Return the method's memory after it has seen the whole target."""
-        return self._run("refresh", lambda w, out: self.method.refresh(self._context(w), out), weights, outputs)
+    def refreshed(self, weights: Weights, outputs: Outputs, at: tuple[jax.Array, jax.Array]) -> PyTree:
+        """Return the method's memory after it has seen the whole target, at a stage's (progress, step)."""
+        return self._run(
+            "refresh", lambda w, out, at: self.method.refresh(self._context(w, at), out), weights, outputs, at
+        )
 
     def check(self, weights: Weights) -> None:
         """Look, without computing, at whether the method's prediction goes with the BatchNorm policy."""
@@ -121,12 +126,12 @@ class Predictor:
         if self.network.policy.evaluation != "target" or not jax.tree.leaves(old):
             return weights
 
-        def call(params: PyTree, statistics: PyTree, x: jax.Array) -> PyTree:
-            x = self.inputs.standardize(Inputs.scale(x), "target")
-            return self.network.forward(params, statistics, x, mode="measure").statistics
+        def call(weights: Weights, statistics: PyTree, x: jax.Array) -> PyTree:
+            x = weights.inputs(Inputs.scale(x), "target")
+            return self.network.forward(weights.params, statistics, x, mode="measure").statistics
 
         def passes(statistics: PyTree, index: np.ndarray) -> PyTree:
-            return self._run("statistics", call, weights.params, statistics, examples(target, index))
+            return self._run("statistics", call, weights, statistics, examples(target, index))
 
         new = measured(passes, old, len(target), BATCH)
         return weights._replace(statistics={**weights.statistics, kept: new})

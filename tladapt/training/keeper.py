@@ -90,9 +90,7 @@ class Keeper:
         elif resume:
             self._resume(self.folder)
         else:
-            raise UsageError(
-                f"{self.folder.path} holds a run already. Go on with it (--resume), or choose another folder (--out)."
-            )
+            refuse_taken(self.folder.path)
         if self.finished is None:
             self.before = assembly.evaluator.sample(weights_of(assembly.state))
 
@@ -133,12 +131,17 @@ class Keeper:
             self.words.append(
                 f"the run began with other packages, so numbers may differ by rounding: {'; '.join(newer)}."
             )
-        state, words = self.checkpoints.newest(self.state, until=self._whole_until(folder.rows()))
-        self.state = self.state if state is None else state
+        self.go_back(self._whole_until(folder.rows()))
+
+    def go_back(self, until: int) -> None:
+        """Stand at the newest checkpoint up to a step, or at the start; what came later is forgotten."""
+        assert self.folder is not None
+        state, words = self.checkpoints.newest(self.assembly.state, until=until)
+        self.state = self.assembly.state if state is None else state
         done = int(self.state.step)
         self.words += [f"{word} Going on from step {done}." for word in words]
         self.checkpoints.forget_after(done)
-        self.history = folder.cut_back(done)
+        self.history = self.folder.cut_back(done)
 
     def _whole_until(self, rows: list[dict[str, Any]]) -> int:
         """Return up to which step no line of the log is missing: what is chosen at the end depends on all of them."""
@@ -165,6 +168,12 @@ class Keeper:
         if any(row["kind"] == "eval" for row in self.history):
             chosen.add(choose(self.history, self.assembly.config.validator.name).step)  # type: ignore[union-attr]
         self.checkpoints.save(state, protect=chosen)
+
+
+def refuse_taken(path: Path) -> None:
+    """Raise for a folder that holds a run."""
+    if (path / "config.json").is_file():
+        raise UsageError(f"{path} holds a run already. Go on with it (--resume), or choose another folder (--out).")
 
 
 def _refuse_other_files(path: Path) -> None:

@@ -1,12 +1,11 @@
-"""The run: from the first step to the last, in an order that never changes. Everything outside watches."""
+"""The loop: from the first step to the last, in an order that never changes. Everything outside watches."""
 
 from __future__ import annotations
 
 import contextlib
 import copy
-import os
+import dataclasses
 import threading
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,15 +13,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from tladapt.data import Scenario
-from tladapt.errors import DivergenceError, UsageError
-from tladapt.training.assemble import Assembly, assemble, weights_of
-from tladapt.training.config import Config
+from tladapt.errors import DivergenceError
+from tladapt.training.assemble import Assembly, weights_of
 from tladapt.training.dispatch import Dispatcher, boundaries, evaluation_steps, refreshes
-from tladapt.training.finish import finish
-from tladapt.training.keeper import Keeper, record_of
+from tladapt.training.keeper import Keeper
+from tladapt.training.layout import Layout
 from tladapt.training.passes import Span
-from tladapt.training.result import Result
 from tladapt.training.state import State
 from tladapt.training.step import StageStep
 from tladapt.training.watching import Callback, Event, Interrupted, Kind, interrupts
@@ -30,139 +26,156 @@ from tladapt.training.watching import Callback, Event, Interrupted, Kind, interr
 PyTree = Any
 
 
-def run(
-    config: Config,
-    scenario: Scenario,
-    seed: int = 0,
-    out: str | os.PathLike[str] | None = None,
-    callbacks: Sequence[Callback] = (),
-    *,
-    resume: bool = False,
-) -> Result:
-    """Train, evaluate and keep: a pure function of (config, scenario, seed) that everything else watches.
+@dataclasses.dataclass
+class Member:
+    """One run of a group of seeds that are trained together; a run by itself is a group of one.
+
+    Attributes:
+      assembly: what is trained.
+      keeper: its log and checkpoints.
+      fault: what ended it before its time, in words.
+    """
+
+    assembly: Assembly
+    keeper: Keeper
+    fault: str = ""
+
+    @property
+    def seed(self) -> int:
+        return int(self.keeper.record["seed"])
+
+
+class Loop:
+    """The steps of runs that differ by their seed alone, and stand at the same step.
 
     Args:
-      config: method, backbone, recipe, number of steps.
-      scenario: the problem. Labels of its target reach the evaluator alone.
-      seed: what initial parameters, data order, augmentation and dropout are drawn from, in [0, 2^31).
-      out: the run's folder; None: nothing is written.
-      callbacks: functions of an `Event`; they watch.
-      resume: go on from the newest checkpoint in `out`, or start where there is no run yet; the result is that of an
-        uninterrupted run, bit for bit.
-
-    Returns:
-      The result: metrics, history, and the trained model of the last step.
-
-    Raises:
-      UsageError: for parts that do not go together, or a folder that holds another run.
-      DivergenceError: when a term or gradient is not finite; the message names the step and the term.
-      RunFolderError: when the folder cannot be written; the last good checkpoint is intact.
+      members: the runs.
+      layout: how they lie on the devices.
+      callbacks: are told what happens, and change nothing.
     """
-    if not isinstance(config, Config):
-        raise UsageError(f"run(config, scenario) needs a tladapt.Config first, got {type(config).__name__}.")
-    if not isinstance(scenario, Scenario):
-        raise UsageError(f"run(config, scenario) needs a tladapt.Scenario second, got {type(scenario).__name__}.")
-    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**31:
-        raise UsageError(f"seed must be a whole number from 0 to 2**31 - 1, got {seed!r}.")
-    started = time.perf_counter()
-    assembly = assemble(config, scenario, seed)
-    keeper = Keeper(out, record_of(assembly, seed), assembly, resume=resume)
-    if keeper.finished is not None:
-        return keeper.finished
-    loop = _Loop(assembly, keeper, callbacks)
-    result = finish(keeper, loop.go(), started)
-    loop.tell("end", config.steps, result.metrics)
-    return result
 
+    def __init__(self, members: Sequence[Member], layout: Layout, callbacks: Sequence[Callback]):
+        self.members, self.layout, self.callbacks = tuple(members), layout, tuple(callbacks)
+        self.first = self.members[0].assembly
+        self.config = self.first.config
+        self.due = set(evaluation_steps(self.first.spans, self.config.evaluations, self.config.log_every))
 
-class _Loop:
-    """The steps of one run."""
-
-    def __init__(self, assembly: Assembly, keeper: Keeper, callbacks: Sequence[Callback]):
-        self.assembly, self.keeper, self.callbacks = assembly, keeper, tuple(callbacks)
-        self.config = assembly.config
-        self.due = set(evaluation_steps(assembly.spans, self.config.evaluations, self.config.log_every))
-
-    def tell(self, kind: Kind, step: int, row: Mapping[str, Any]) -> None:
+    def tell(self, member: Member, kind: Kind, step: int, row: Mapping[str, Any]) -> None:
         """Tell the callbacks; each gets its own copy, so that none can change what is kept."""
         for callback in self.callbacks:
-            callback(Event(kind, step, self.config.steps, copy.deepcopy(dict(row))))
+            callback(Event(kind, step, self.config.steps, copy.deepcopy(dict(row)), member.seed))
 
-    def go(self) -> State:
-        """Run to the last step and return the state."""
-        state = self.keeper.state
-        done = int(state.step)
-        self.tell("start", done, {"resumed": done > 0})
-        for text in (*self.assembly.notes, *self.keeper.words):
-            self.tell("note", done, {"text": text})
-        arrays = self.assembly.resident()
+    def go(self) -> list[State]:
+        """Run to the last step and return the states.
+
+        Raises:
+          DivergenceError: when no run is left whose terms are finite; `Member.fault` tells of those that are not.
+        """
+        done = int(self.members[0].keeper.state.step)
+        for member in self.members:
+            self.tell(member, "start", done, {"resumed": done > 0})
+            for text in (*member.assembly.notes, *member.keeper.words):
+                self.tell(member, "note", done, {"text": text})
+        state = self.layout.join([member.keeper.state for member in self.members])
+        arrays, axes = self.layout.resident([member.assembly.resident() for member in self.members])
         with contextlib.ExitStack() as stack:
             asked = stack.enter_context(interrupts())
-            for feed in self.assembly.parts.feeds.values():
-                stack.callback(feed.close)
+            for member in self.members:
+                for feed in member.assembly.feeds.values():
+                    stack.callback(feed.close)
             if self.config.debug:
                 stack.enter_context(jax.disable_jit())
                 stack.enter_context(jax.debug_nans(True))
-            for span in self.assembly.spans:
+            for span in self.first.spans:
                 if span.end > done:
-                    state = self._stage(span, state, arrays, asked)
-        return state
+                    state = self._stage(span, state, (arrays, axes), max(done, span.first), asked)
+        return self.layout.split(state)
 
-    def _stage(self, span: Span, state: State, arrays: PyTree, asked: threading.Event) -> State:
-        step = StageStep(self.assembly.parts, span)
-        dispatcher: Dispatcher | None = None
-        resumed, refreshed = int(state.step), refreshes(span)
-        used = {name: arrays[name] for name in span.domains}
+    def _stage(
+        self, span: Span, state: State, resident: tuple[PyTree, PyTree], resumed: int, asked: threading.Event
+    ) -> State:
+        refreshed = refreshes(span)
+        arrays, axes = ({name: tree[name] for name in span.domains} for tree in resident)
+        dispatcher: Dispatcher | None = self.first.compiled.get((span, self.layout))
         for first, count in boundaries(span, self.config.log_every):
             if first < resumed:
                 continue
             # 1. A stage begins with fresh optimiser state; a refresh looks at the whole target.
             if first == span.first and first > 0:
-                state = state._replace(optimizer=self.assembly.parts.optimizer.init(state.params))
+                state = self._each(state, self._restarted)
             if first in refreshed:
-                state = self._refreshed(state)
+                state = self._each(state, lambda member, state, at=first: self._refreshed(member, state, span, at))
             # 2. Step.
-            pieces = self.assembly.chunk(span, first, count)
+            pieces = self.layout.pieces([member.assembly.chunk(span, first, count) for member in self.members])
             if dispatcher is None:
-                dispatcher = Dispatcher(step, state, used, pieces, debug=self.config.debug)
-                if dispatcher.note and span is self.assembly.spans[0]:
-                    self.tell("note", first, {"text": dispatcher.note})
-            state, log = dispatcher(state, used, pieces)
+                step = StageStep(self.first.parts, span)
+                dispatcher = Dispatcher(step, self.layout, state, arrays, axes, pieces, debug=self.config.debug)
+                self.first.compiled[span, self.layout] = dispatcher
+                if dispatcher.note and span is self.first.spans[0]:
+                    self.tell(self.members[0], "note", first, {"text": dispatcher.note})
+            state, log = dispatcher(state, arrays, pieces)
             # 3. Log: the only transfer from the device.
-            log, fault = jax.device_get((log, state.fault))
             done = first + count
-            self._check(fault, step)
-            row = {"kind": "train", "step": done, "stage": span.stage.name}
-            row |= {name: float(value) for name, value in sorted(log.items())}
-            self.tell("train", done, self.keeper.add(row))
-            # 4. Evaluate.
-            if done in self.due:
-                row = {"kind": "eval", "step": done, **self.assembly.evaluator.row(weights_of(state))}
-                self.tell("eval", done, self.keeper.add(row))
-                # 5. Save.
-                self.keeper.save(state)
-            if asked.is_set() and done < self.config.steps:
-                self.keeper.save(state)
+            fetched = jax.device_get({"log": log, "fault": state.fault})
+            for place, member in enumerate(self.members):
+                own = jax.tree.map(lambda leaf, at=place: leaf[at], fetched) if self.layout.axis else fetched
+                self._log(member, span, done, own, dispatcher.step)
+            if all(member.fault for member in self.members):
+                raise DivergenceError(" ".join(member.fault for member in self.members))
+            # 4. Evaluate, 5. save.
+            stop = asked.is_set() and done < self.config.steps
+            if done in self.due or stop:
+                for member, own in zip(self.members, self.layout.split(state), strict=True):
+                    if not member.fault:
+                        self._keep(member, done, own)
+            if stop:
                 raise Interrupted(self._goodbye(done))
         return state
 
-    def _refreshed(self, state: State) -> State:
-        evaluator = self.assembly.evaluator
-        weights = evaluator.adapted(weights_of(state))
-        outputs = evaluator.predictor.outputs(weights, self.assembly.scenario.target, "target")
-        memory = evaluator.predictor.refreshed(weights, outputs)
+    def _log(self, member: Member, span: Span, done: int, fetched: Mapping[str, Any], step: StageStep) -> None:
+        if member.fault:
+            return
+        if fetched["fault"][0] >= 0:
+            member.fault = self._fault(member, fetched["fault"], step)
+            return
+        row = {"kind": "train", "step": done, "stage": span.stage.name}
+        row |= {name: float(value) for name, value in sorted(fetched["log"].items())}
+        self.tell(member, "train", done, member.keeper.add(row))
+
+    def _keep(self, member: Member, done: int, state: State) -> None:
+        if done in self.due:
+            row = {"kind": "eval", "step": done, **member.assembly.evaluator.row(weights_of(state))}
+            self.tell(member, "eval", done, member.keeper.add(row))
+        member.keeper.save(state)
+
+    def _each(self, state: State, change: Any) -> State:
+        """Return the state with a change, a function of a member and its state, made to each run."""
+        return self.layout.join(
+            [change(member, own) for member, own in zip(self.members, self.layout.split(state), strict=True)]
+        )
+
+    def _restarted(self, member: Member, state: State) -> State:
+        return state._replace(optimizer=self.first.parts.optimizer.init(state.params))
+
+    def _refreshed(self, member: Member, state: State, span: Span, step: int) -> State:
+        evaluator, weights = member.assembly.evaluator, weights_of(state)
+        adapted = evaluator.adapted(weights)
+        outputs = evaluator.predictor.outputs(adapted, member.assembly.scenario.target, "target")
+        at = (jnp.float32((step - span.first) / span.length), jnp.int32(step - span.first))
+        memory = evaluator.predictor.refreshed(adapted, outputs, at)
         return state._replace(memory=jax.tree.map(lambda leaf: jnp.array(leaf, copy=True), memory))
 
-    def _check(self, fault: np.ndarray, step: StageStep) -> None:
-        if fault[0] < 0:
-            return
-        saved = self.keeper.folder is not None and any(row["kind"] == "eval" for row in self.keeper.history)
+    def _fault(self, member: Member, fault: np.ndarray, step: StageStep) -> str:
+        whose = f"seed {member.seed}: " if len(self.members) > 1 else ""
+        saved = member.keeper.folder is not None and any(row["kind"] == "eval" for row in member.keeper.history)
         kept = " The last good checkpoint is in the run's folder." if saved else ""
-        raise DivergenceError(
-            f"{step.fault(fault)}{kept} A smaller learning rate (--recipe.learning_rate), a smaller weight of the term,"
-            " or --recipe.clip 1 may help; --debug stops at the operation."
+        return (
+            f"{whose}{step.fault(fault)}{kept} A smaller learning rate (--recipe.learning_rate), a smaller weight of"
+            " the term, or --recipe.clip 1 may help; --debug stops at the operation."
         )
 
     def _goodbye(self, done: int) -> str:
         words = f"interrupted after step {done} of {self.config.steps}"
-        return words if self.keeper.folder is None else f"{words}; saved. Go on with the same command and --resume."
+        if self.members[0].keeper.folder is None:
+            return words
+        return f"{words}; saved. Go on with the same command and --resume."

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import zlib
 from collections.abc import Mapping
 from typing import Any, Literal, get_args
 
 import jax
-import jax.numpy as jnp
-import numpy as np
 from flax import nnx
 
-from tladapt.data.sampling import as_input
 from tladapt.errors import UsageError
 from tladapt.methods.base import Forward, Method, Sizes
 from tladapt.models import Model, build_model
@@ -72,70 +68,6 @@ class Functional:
         """Return the statistics of a merged module after it ran."""
         _, *states = nnx.split(module, nnx.Param, nnx.RngState, ...)
         return _pure(states[-1])
-
-
-@dataclasses.dataclass(frozen=True)
-class Inputs:
-    """How raw inputs become what the model sees: 8-bit ones to [0, 1], then (x - mean) / deviation of each domain.
-
-    Attributes:
-      mean, deviation: by domain, arrays over the last axis, or empty where inputs stay as they are.
-    """
-
-    mean: Mapping[str, np.ndarray]
-    deviation: Mapping[str, np.ndarray]
-
-    @staticmethod
-    def scale(x: jax.Array) -> jax.Array:
-        """Return 8-bit inputs in [0, 1] as float32, and others as they are."""
-        return x.astype(jnp.float32) / 255.0 if x.dtype == jnp.uint8 else x
-
-    def standardize(self, x: jax.Array, domain: str) -> jax.Array:
-        """Return `(x - mean) / deviation` of a domain."""
-        if domain not in self.mean:
-            return x
-        shape = (1,) * (x.ndim - 1) + (-1,)
-        mean = self.mean[domain].astype(x.dtype).reshape(shape)
-        return (x - mean) / self.deviation[domain].astype(x.dtype).reshape(shape)
-
-    def record(self) -> dict[str, Any]:
-        """Return the constants as JSON."""
-        return {
-            name: {domain: values.tolist() for domain, values in getattr(self, name).items()}
-            for name in ("mean", "deviation")
-        }
-
-    @classmethod
-    def from_record(cls, record: Mapping[str, Any]) -> Inputs:
-        """Return what `record` wrote."""
-        return cls(
-            **{
-                name: {domain: np.asarray(values, np.float32) for domain, values in record[name].items()}
-                for name in ("mean", "deviation")
-            }
-        )
-
-    @classmethod
-    def measure(cls, how: str, source: list[Any], target: Any, limit: int = 20_000) -> Inputs:
-        """Return the constants that a recipe's `standardize` asks for, from at most `limit` examples of each domain."""
-
-        def moments(arrays: list[Any]) -> tuple[np.ndarray, np.ndarray]:
-            parts = [
-                np.stack([as_input(x[int(i)]) for i in np.linspace(0, len(x) - 1, min(len(x), limit)).astype(int)])
-                for x in arrays
-            ]
-            x = np.concatenate([part / (255.0 if part.dtype == np.uint8 else 1.0) for part in parts], dtype=np.float64)
-            axes = tuple(range(x.ndim - 1))
-            deviation = x.std(axes)
-            return x.mean(axes).astype(np.float32), np.where(deviation > 1e-6, deviation, 1.0).astype(np.float32)
-
-        if how == "none":
-            return cls({}, {})
-        mean, deviation = moments(source)
-        if how == "source":
-            return cls({"source": mean, "target": mean}, {"source": deviation, "target": deviation})
-        target_mean, target_deviation = moments([target])
-        return cls({"source": mean, "target": target_mean}, {"source": deviation, "target": target_deviation})
 
 
 class Network:

@@ -13,7 +13,8 @@ import jax.numpy as jnp
 from tladapt.data import AUGMENTATIONS, Feed
 from tladapt.methods.base import Context, Forward, Method, SourceOutputs, Stage, TargetOutputs
 from tladapt.penalties import Penalty
-from tladapt.training.network import Inputs, Network
+from tladapt.training.inputs import Inputs
+from tladapt.training.network import Network
 from tladapt.training.optim import Optimizer
 from tladapt.training.state import State
 
@@ -28,7 +29,6 @@ class Parts:
     network: Network
     method: Method
     optimizer: Optimizer
-    inputs: Inputs
     augment: str
     feeds: Mapping[str, Feed]
     penalty: Penalty | None
@@ -63,17 +63,19 @@ class Passes:
 
     # ---- batches -------------------------------------------------------------------------------------------------
 
-    def view(self, raw: Any, domain: str, key: jax.Array) -> jax.Array:
+    def view(self, inputs: Inputs, raw: Any, domain: str, key: jax.Array) -> jax.Array:
         """Return one augmented view of a raw batch, as the model sees it."""
-        return self.parts.inputs.standardize(self._augment(key, Inputs.scale(raw.x)), domain)
+        return inputs(self._augment(key, Inputs.scale(raw.x)), domain)
 
-    def batches(self, arrays: PyTree, piece: PyTree, key: jax.Array) -> tuple[dict[str, Any], dict[str, jax.Array]]:
+    def batches(
+        self, inputs: Inputs, arrays: PyTree, piece: PyTree, key: jax.Array
+    ) -> tuple[dict[str, Any], dict[str, jax.Array]]:
         """Return raw batches and the model's inputs by domain."""
         raw: dict[str, Any] = {
             name: self.parts.feeds[name].batch(arrays[name], piece[name]) for name in self.span.domains
         }
         keys = {name: jax.random.fold_in(key, zlib.crc32(b"augment/" + name.encode())) for name in raw}
-        return raw, {name: self.view(raw[name], name, keys[name]) for name in raw}
+        return raw, {name: self.view(inputs, raw[name], name, keys[name]) for name in raw}
 
     # ---- forward passes ------------------------------------------------------------------------------------------
 
@@ -131,7 +133,7 @@ class Passes:
             return Forward(out.features, out.logits, {**before, kept: out.statistics})
 
         def run_view(domain: DomainName, view_key: jax.Array) -> jax.Array:
-            return self.view(raw[domain], domain, view_key)
+            return self.view(state.inputs, raw[domain], domain, view_key)
 
         source = target = None
         if "source" in outputs:

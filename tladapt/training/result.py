@@ -18,7 +18,7 @@ from tladapt.training.checkpoint import Checkpoints
 from tladapt.training.config import Config, config_from_json
 from tladapt.training.evaluate import Predictor, Weights
 from tladapt.training.folder import RunFolder
-from tladapt.training.network import Inputs
+from tladapt.training.inputs import Inputs
 from tladapt.training.state import State, flat, no_fault, unflat
 
 if TYPE_CHECKING:
@@ -84,7 +84,6 @@ def save_model(folder: RunFolder, result: Result, record: dict[str, Any], assemb
     about = {
         **record,
         "counts": [network.sizes.sources, network.sizes.source_examples, network.sizes.target_examples],
-        "inputs": assembly.parts.inputs.record(),
     }
     (folder.path / "model").mkdir(parents=True, exist_ok=True)
     save_arrays(
@@ -116,12 +115,11 @@ def open_run(folder: str | os.PathLike[str], *, which: str | int = "last", **obj
         )
     summary, about = place.read_json("summary.json"), place.read_json("model/config.json")
     config = config_from_json(record, **objects).resolved()
-    inputs = Inputs.from_record(about["inputs"])
     classes = tuple(record["scenario"]["classes"])
     from tladapt.training.assemble import build
 
     network, predictor = build(
-        config, tuple(record["scenario"]["shape"]), len(classes), tuple(about["counts"]), inputs, record["seed"]
+        config, tuple(record["scenario"]["shape"]), len(classes), tuple(about["counts"]), record["seed"]
     )
     history = place.rows()
     weights = _weights(place, network, config, history, which, int(record["seed"]))
@@ -138,7 +136,8 @@ def _weights(
 
     key = jax.random.key(seed)
     start = Start(params=params, statistics=statistics, sizes=network.sizes, key=key)
-    like = Weights(params, statistics, head_statistics, config.method.memory(start))  # type: ignore[union-attr]
+    inputs = Inputs.blank(config.recipe.standardize, network.shape[-1])  # type: ignore[union-attr]
+    like = Weights(inputs, params, statistics, head_statistics, config.method.memory(start))  # type: ignore[union-attr]
     if which == "last":
         found = load_arrays(place.path / "model" / "model.safetensors")
         return Weights(**unflat(found, like._asdict()))

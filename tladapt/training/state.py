@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from tladapt.errors import RunFolderError
+from tladapt.training.inputs import Inputs
 
 PyTree = Any
 
@@ -19,6 +20,7 @@ class State(NamedTuple):
     Attributes:
       step: number of steps done, int32.
       seed: the run's seed, int32; all randomness is a function of (seed, purpose, step).
+      inputs: constants that inputs are standardised by.
       params: parameters by block: the model's and the heads'.
       statistics: the model's running statistics, by domain or "shared".
       head_statistics: the heads' running statistics by head.
@@ -30,6 +32,7 @@ class State(NamedTuple):
 
     step: jax.Array
     seed: jax.Array
+    inputs: Inputs
     params: PyTree
     statistics: PyTree
     head_statistics: PyTree

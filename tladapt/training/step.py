@@ -107,7 +107,7 @@ class StageStep:
         """Return the state after one step, and its log: float32 scalars."""
         optimizer, start = self.parts.optimizer, state.step
         key = purpose_key(state.seed, "step", start)
-        raw, x = self.passes.batches(arrays, piece, key)
+        raw, x = self.passes.batches(state.inputs, arrays, piece, key)
         local = start - self.span.first
         rate = optimizer.learning_rate(local.astype(jnp.float32) / self.span.length, local)
         log: Log = {"learning_rate": rate}
@@ -180,7 +180,7 @@ class StageStep:
     def probe(self, state: State, arrays: PyTree, piece: PyTree) -> Log:
         """Return, for each term, the norm of its (weighted) gradient with respect to the features, on one batch."""
         key = purpose_key(state.seed, "probe", state.step)
-        batches = self.passes.batches(arrays, piece, key)
+        batches = self.passes.batches(state.inputs, arrays, piece, key)
         width = self.parts.network.sizes.features
         nudges = {name: jnp.zeros((len(batch), width), jnp.float32) for name, batch in batches[1].items()}
         norms: Log = {}

@@ -19,12 +19,14 @@ class Event(NamedTuple):
       step: how many steps are done.
       steps: how many there are.
       row: the line of the log or the evaluation, as in `metrics.jsonl`; a copy.
+      seed: whose step it is, where several seeds are trained.
     """
 
     kind: Kind
     step: int
     steps: int
     row: Mapping[str, Any]
+    seed: int = 0
 
 
 Callback = Callable[[Event], None]
