@@ -3,6 +3,8 @@
 
 PYTHON ?= python3
 ARGS ?=
+# A process a core; one takes over what another has left.
+PARALLEL := -n auto --maxprocesses 8 --dist worksteal
 VENV := .venv
 BIN := $(VENV)/bin
 
@@ -25,7 +27,8 @@ test: $(READY)  ## lint, type check and the tests that are quick
 	@failed=; \
 	$(MAKE) --no-print-directory lint || failed="$$failed lint"; \
 	$(MAKE) --no-print-directory types || failed="$$failed types"; \
-	echo "$(BIN)/python -m pytest $(ARGS)"; $(BIN)/python -m pytest $(ARGS) || failed="$$failed pytest"; \
+	echo "$(BIN)/python -m pytest $(PARALLEL) $(ARGS)"; \
+	$(BIN)/python -m pytest $(PARALLEL) $(ARGS) || failed="$$failed pytest"; \
 	if [ -n "$$failed" ]; then echo "make test: failed:$$failed" >&2; exit 1; fi
 
 test-slow: $(READY)  ## the tests that take long

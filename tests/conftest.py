@@ -1,6 +1,6 @@
 """Strict surroundings for every test: what would pass by luck fails here.
 
-Strict dtype promotion, rank promotion that raises, eight simulated CPU devices, no network, a compile cache.
+Strict dtype promotion, rank promotion that raises, eight simulated CPU devices, no network, a compile cache; programs are compiled quickly, not well.
 Warnings are errors: that line stands in pyproject.toml.
 """
 
@@ -27,6 +27,8 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_compilation_cache_dir", os.environ.get("JAX_COMPILATION_CACHE_DIR", str(CACHE)))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+# Most of the suite's time is compiling programs that then run for milliseconds.
+jax.config.update("jax_disable_most_optimizations", True)
 
 if not flags.FLAGS.is_parsed():
     flags.FLAGS.mark_as_parsed()  # Grain and TFDS read absl flags, which only an absl `app.run` would parse

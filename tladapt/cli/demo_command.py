@@ -40,23 +40,23 @@ def command(out: str, seeds: int, steps: int, data_seed: int, methods: str, no_f
 
     configs = _configs(methods, steps)
     scenario = tladapt.load("digits-photo", seed=data_seed)
+    place = Path(out) / f"data{data_seed}-steps{steps}"
     folders: list[Path] = []
-    started = time.perf_counter()
-    for seed in range(seeds):
-        for name, config in configs.items():
-            folder = Path(out) / f"data{data_seed}-steps{steps}" / f"{name}-seed{seed}"
-            folders.append(folder)
-            there = (folder / "config.json").is_file()
-            with Progress(f"{name}, seed {seed}", quiet=as_json) as progress:
-                _run(config, scenario, seed=seed, out=folder, callbacks=(progress,), resume=there)
+    training = 0.0
+    for name, config in configs.items():
+        started = time.perf_counter()
+        with Progress(name, quiet=as_json) as progress:
+            results = _run(config, scenario, range(seeds), place / name, callbacks=(progress,))
+        training += time.perf_counter() - started
+        folders += [result.folder for result in results]
+        for seed, folder in zip(range(seeds), folders[-seeds:], strict=True):
             if not no_figures and not (folder / "figures").is_dir():
-                draw(folder, progress)
+                draw(folder, progress, seed)
     _show(folders, as_json)
     if not as_json:
-        minutes = (time.perf_counter() - started) / 60
-        click.echo(f"\nDone in {minutes:.1f} minutes. Contrast, network and recipe were fixed")
+        click.echo(f"\nTrained in {training / 60:.1f} minutes. Contrast, network and recipe were fixed")
         click.echo("with target labels in sight, on data seeds 100 to 102 of digits-photo.")
-        click.echo(f"Run folders{'' if no_figures else ' with figures'}: {folders[0].resolve().parent}")
+        click.echo(f"Run folders{'' if no_figures else ' with figures'}: {place.resolve()}")
 
 
 def _configs(methods: str, steps: int) -> dict[str, Any]:
@@ -72,14 +72,15 @@ def _configs(methods: str, steps: int) -> dict[str, Any]:
     return {name: tladapt.Config(method=name, backbone=backbone, recipe="digits-photo", steps=steps) for name in names}
 
 
-def _run(config: Any, scenario: Any, **rest: Any) -> None:
+def _run(config: Any, scenario: Any, seeds: range, out: Path, **rest: Any) -> list[Any]:
     import tladapt
     from tladapt.errors import UsageError
 
+    there = any((out / f"seed{seed}" / "config.json").is_file() for seed in seeds)
     try:
-        tladapt.run(config, scenario, **rest)
+        return tladapt.run_seeds(config, scenario, seeds, out, resume=there, **rest)
     except UsageError as error:
-        if not rest["resume"]:
+        if not there:
             raise
         raise UsageError(f"{error}\nChoose another folder with --out, or remove that one.") from None
     except KeyboardInterrupt as stop:

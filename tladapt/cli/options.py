@@ -92,6 +92,30 @@ class Whole(click.ParamType):
         raise click.UsageError(f"{called} must be a whole number of {wanted}; got {value!r}", ctx)
 
 
+class DeviceCount(Whole):
+    """A whole number of at least 1, or "all"."""
+
+    name = "N|all"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return value if value == "all" else super().convert(value, param, ctx)
+
+
+class OneOf(click.ParamType):
+    """One of some words."""
+
+    name = "word"
+
+    def __init__(self, known: Sequence[str]):
+        self.known = tuple(known)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if value not in self.known:
+            called = "It" if param is None else param.opts[0]
+            raise click.UsageError(f"{called} must be one of {', '.join(self.known)}; got {value!r}", ctx)
+        return str(value)
+
+
 class Kind(click.ParamType):
     """One of some words; a misspelt one lists the close ones."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 
@@ -63,6 +64,18 @@ def show_run(result: Any) -> None:
         say(f"Warning: {text}")
     if result.folder is not None:
         console.print(f"Run folder: {result.folder}", markup=False, soft_wrap=True)
+
+
+def show_runs(folders: Sequence[Any]) -> None:
+    """Print the table of several runs, a line a method, and where they are."""
+    from rich.console import Console
+
+    from tladapt.reporting import read_run, results_table, to_rich
+
+    console = Console(highlight=False)
+    console.print(to_rich(results_table([read_run(folder) for folder in folders])))
+    for folder in folders:
+        console.print(f"Run folder: {folder}", markup=False, soft_wrap=True)
 
 
 def print_json(record: Any) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from tladapt.cli.compiled import keep_compiled
-from tladapt.cli.options import Options, Whole, WithFields, given_fields, whole
+from tladapt.cli.options import DeviceCount, OneOf, Options, Whole, WithFields, given_fields, whole
 from tladapt.cli.parts import GROUPS
 
 EPILOG = """\b
@@ -37,6 +37,16 @@ Examples:
 @click.option("--backbone", default="auto", show_default=True, metavar="NAME", help="What makes features.")
 @whole("--steps", 3000, "Number of steps.")
 @click.option("--seed", default=0, show_default=True, type=Whole(0), metavar="N", help="Seed of the run.")
+@click.option(
+    "--seeds", type=Whole(1), metavar="N", help="Train N seeds, from --seed on, each in a folder of its own in --out."
+)
+@click.option(
+    "--replicate",
+    type=OneOf(("auto", "loop", "vmap", "pmap")),
+    metavar="HOW",
+    help="How --seeds are trained: loop, vmap (together on a device), pmap (one a device).  [default: auto]",
+)
+@click.option("--devices", type=DeviceCount(), metavar="N|all", help="Split each batch over N devices.  [default: 1]")
 @click.option("--out", metavar="DIR", help="The run's folder.  [default: runs/DATA-METHOD-seedN]")
 @click.option("--data-dir", metavar="DIR", help="Where data sets are; or set TLADAPT_DATA.")
 @click.option(
@@ -66,13 +76,16 @@ Examples:
 @click.pass_context
 def command(ctx: click.Context, /, **given: Any) -> None:
     """Train a model on the labelled source of a scenario so that it works on its unlabelled target."""
-    result = train(given, given_fields(ctx))
-    from tladapt.cli.show import print_json, show_run
+    results = train(given, given_fields(ctx))
+    from tladapt.cli.show import print_json, show_run, show_runs
 
+    records = [{**result.metrics, "folder": str(result.folder)} for result in results]
     if given["as_json"]:
-        print_json({**result.metrics, "folder": str(result.folder)})
+        print_json(records if given["seeds"] else records[0])
+    elif given["seeds"]:
+        show_runs([result.folder for result in results])
     else:
-        show_run(result)
+        show_run(results[0])
 
 
 def config_of(given: dict[str, Any], options: Options) -> Any:
@@ -97,39 +110,65 @@ def config_of(given: dict[str, Any], options: Options) -> Any:
     )
 
 
-def default_out(scenario: str, method: str, seed: int) -> Path:
-    """Return the folder of a run that was given none."""
+def default_out(scenario: str, method: str, seed: int | None) -> Path:
+    """Return the folder of a run that was given none; without a seed, that of several runs."""
     import re
 
-    return Path("runs") / f"{re.sub(r'[^A-Za-z0-9.-]+', '_', scenario).strip('_')}-{method}-seed{seed}"
+    return (
+        Path("runs")
+        / f"{re.sub(r'[^A-Za-z0-9.-]+', '_', scenario).strip('_')}-{method}{'' if seed is None else f'-seed{seed}'}"
+    )
 
 
-def train(given: dict[str, Any], options: Options) -> Any:
-    """Run what the options stand for, with its figures, and return the result."""
+def train(given: dict[str, Any], options: Options) -> list[Any]:
+    """Run what the options stand for, with its figures, and return the results."""
     keep_compiled()
     import tladapt
     from tladapt.cli.progress import Progress
 
+    first, count = given["seed"], given["seeds"]
+    _check_ways(given)
     config = config_of(given, options)
     scenario = tladapt.load(given["data"], given["data_dir"], **options["data"])
-    seed = given["seed"]
-    out = Path(given["out"]) if given["out"] else default_out(scenario.name, given["method"], seed)
-    finished = (out / "summary.json").is_file()
-    with Progress(f"{given['method']} on {scenario.name}, seed {seed}", quiet=given["as_json"]) as progress:
+    out = Path(given["out"]) if given["out"] else default_out(scenario.name, given["method"], None if count else first)
+    seeds = range(first, first + (count or 1))
+    folders = [out / f"seed{seed}" for seed in seeds] if count else [out]
+    finished = [(folder / "summary.json").is_file() for folder in folders]
+    with Progress(f"{given['method']} on {scenario.name}", quiet=given["as_json"]) as progress:
+        common: dict[str, Any] = {"out": out, "callbacks": (progress,), "resume": given["resume"]}
         try:
-            result = tladapt.run(config, scenario, seed=seed, out=out, callbacks=(progress,), resume=given["resume"])
+            if count:
+                how: Any = given["replicate"] or "auto"
+                results = tladapt.run_seeds(config, scenario, seeds, replicate=how, **common)
+            else:
+                results = [tladapt.run(config, scenario, seed=first, devices=given["devices"] or 1, **common)]
         except KeyboardInterrupt as stop:
-            if str(stop) or not (out / "config.json").is_file():
+            if str(stop) or not any((folder / "config.json").is_file() for folder in folders):
                 raise
             raise KeyboardInterrupt("interrupted. Go on with the same command and --resume.") from None
-        if finished:
-            progress.say(f"the run in {out} had finished before")
+        for seed, folder, ended in zip(seeds, folders, finished, strict=True):
+            if ended:
+                progress.say(f"the run in {folder} had finished before", seed)
     if not given["no_figures"]:
-        draw(out, progress)
-    return result
+        for seed, folder in zip(seeds, folders, strict=True):
+            draw(folder, progress, seed)
+    return results
 
 
-def draw(out: Path, progress: Any) -> None:
+def _check_ways(given: dict[str, Any]) -> None:
+    """Refuse ways to use devices that do not go together."""
+    from tladapt.errors import UsageError
+
+    if given["replicate"] and not given["seeds"]:
+        raise UsageError("--replicate says how several seeds are trained; say how many, such as --seeds 3.")
+    if given["devices"] and given["seeds"]:
+        raise UsageError(
+            "--devices splits the batches of one run, and --seeds trains several. Leave --devices out:"
+            " --replicate pmap puts one seed on each device."
+        )
+
+
+def draw(out: Path, progress: Any, seed: int) -> None:
     """Draw the figures of a run; where matplotlib is not installed, say so."""
     from tladapt.errors import MissingPackageError
     from tladapt.reporting import write_figures
@@ -138,4 +177,4 @@ def draw(out: Path, progress: Any) -> None:
         with progress.busy("drawing figures"):
             write_figures(out)
     except MissingPackageError as error:
-        progress.say(f"no figures: {error}")
+        progress.say(f"no figures: {error}", seed)

@@ -13,16 +13,18 @@ from tladapt.training.assemble import weights_of
 from tladapt.training.folder import RunFolder, jsonable
 from tladapt.training.health import health
 from tladapt.training.keeper import Keeper
+from tladapt.training.layout import Layout
 from tladapt.training.result import Result, save_model
 from tladapt.training.state import State
 
 
-def finish(keeper: Keeper, state: State, started: float) -> Result:
+def finish(keeper: Keeper, state: State, layout: Layout, started: float) -> Result:
     """Return the result of a run that has done all its steps, and write it to the folder where there is one.
 
     Args:
       keeper: the run's log and folder.
       state: after the last step.
+      layout: how the run lay on the devices.
       started: `time.perf_counter()` at the start of this process's part of the run.
 
     Raises:
@@ -42,7 +44,7 @@ def finish(keeper: Keeper, state: State, started: float) -> Result:
     )
     if keeper.folder is not None:
         try:
-            _write(keeper, keeper.folder, state, result, logits, started)
+            _write(keeper, keeper.folder, state, result, logits, {"layout": str(layout)}, started)
         except RunFolderError:
             raise
         except OSError as error:
@@ -88,7 +90,13 @@ def summarize(keeper: Keeper, metrics: dict[str, Any]) -> dict[str, Any]:
 
 
 def _write(
-    keeper: Keeper, folder: RunFolder, state: State, result: Result, logits: np.ndarray | None, started: float
+    keeper: Keeper,
+    folder: RunFolder,
+    state: State,
+    result: Result,
+    logits: np.ndarray | None,
+    facts: dict[str, Any],
+    started: float,
 ) -> None:
     """Write the run's files, the summary last: it is what says that the run has ended."""
     scenario, before = keeper.assembly.scenario, keeper.before
@@ -100,7 +108,7 @@ def _write(
         arrays |= {"test_logits": logits, "test_labels": np.asarray(scenario.test.y)}
     folder.write_arrays("outputs.npz", arrays)
     save_model(folder, result, keeper.record, keeper.assembly)
-    facts = folder.read_json("environment.json")
+    facts = folder.read_json("environment.json") | facts
     facts["seconds"] = round(facts.get("seconds", 0.0) + time.perf_counter() - started, 3)
     folder.write_json("environment.json", facts)
     folder.write_json("summary.json", result.metrics)

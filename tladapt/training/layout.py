@@ -51,6 +51,9 @@ class Single:
     devices: int = 1
     axis = 0  # of a chunk's pieces, the one that counts steps
 
+    def __str__(self) -> str:
+        return "one device" if self.devices == 1 else f"batches over {self.devices} devices"
+
     @property
     def mesh(self) -> Mesh:
         """The devices in a row."""
@@ -99,6 +102,9 @@ class Stacked:
     how: Literal["vmap", "pmap"]
     count: int
     axis = 1
+
+    def __str__(self) -> str:
+        return f"{self.how} of {self.count} seeds"
 
     def compile(self, function: Function, *, convolutions: bool, axes: PyTree) -> Function:
         """Compile a function of one run's (state, arrays, pieces) for all of them."""

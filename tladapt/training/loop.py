@@ -166,7 +166,7 @@ class Loop:
         return state._replace(memory=jax.tree.map(lambda leaf: jnp.array(leaf, copy=True), memory))
 
     def _fault(self, member: Member, fault: np.ndarray, step: StageStep) -> str:
-        whose = f"seed {member.seed}: " if len(self.members) > 1 else ""
+        whose = f"seed {member.seed}: " if self.layout.axis else ""
         saved = member.keeper.folder is not None and any(row["kind"] == "eval" for row in member.keeper.history)
         kept = " The last good checkpoint is in the run's folder." if saved else ""
         return (

@@ -127,7 +127,7 @@ def run_seeds(
         try:
             results += _trained(group, _layout(how, group), callbacks, started)
         except DivergenceError as error:
-            faults.append(str(error))
+            faults.append(str(error) if how != "loop" else f"seed {group[0].seed}: {error}")
     if faults:
         raise DivergenceError("\n".join(faults))
     return results
@@ -173,7 +173,7 @@ def _trained(group: Sequence[Member], layout: Layout, callbacks: Sequence[Callba
         loop = Loop(running, layout, callbacks)
         for member, state in zip(running, loop.go(), strict=True):
             if not member.fault:
-                member.keeper.finished = finish(member.keeper, state, started)
+                member.keeper.finished = finish(member.keeper, state, layout, started)
                 loop.tell(member, "end", member.assembly.config.steps, member.keeper.finished.metrics)
     faults = [member.fault for member in group if member.fault]
     if faults:
