@@ -1,7 +1,7 @@
 """Strict surroundings for every test: what would pass by luck fails here.
 
-Strict dtype promotion, rank promotion that raises, eight simulated CPU devices, no network, a compile cache; programs are compiled quickly, not well.
-Warnings are errors: that line stands in pyproject.toml.
+Strict dtype promotion, rank promotion that raises, eight simulated CPU devices, no network, a compile cache; and
+programs are compiled quickly, not well. Warnings are errors: that line stands in pyproject.toml.
 """
 
 from __future__ import annotations

@@ -54,6 +54,30 @@ MISTAKES = {
     ),
     "only from Python": (["train", "--data", "TOY", "--recipe.groups", "x"], "tladapt.Recipe(groups="),
     "contradiction": (["train", "--data", "TOY", "--batchnorm.statistics", "per_domain"], "forward='separate'"),
+    "way without seeds": (
+        ["train", "--data", "TOY", "--replicate", "vmap"],
+        "--replicate says how several seeds are trained; say how many, such as --seeds 3.",
+    ),
+    "unknown way": (
+        ["train", "--data", "TOY", "--seeds", "2", "--replicate", "mpi"],
+        "--replicate must be one of auto, loop, vmap, pmap; got 'mpi'",
+    ),
+    "devices and seeds": (
+        ["train", "--data", "TOY", "--seeds", "2", "--devices", "2"],
+        "--replicate pmap puts one seed on each device.",
+    ),
+    "no such devices": (
+        ["train", "--data", "TOY", "--devices", "64"],
+        "64 devices were asked for, and JAX sees 8 (cpu). JAX_NUM_CPU_DEVICES=64",
+    ),
+    "uneven devices": (
+        ["train", "--data", "TOY", "--devices", "3"],
+        "a batch of 64 examples a domain cannot be split evenly over 3 devices. Set the recipe's batch_size to a",
+    ),
+    "devices in words": (
+        ["train", "--data", "TOY", "--devices", "two"],
+        "--devices must be a whole number of at least 1",
+    ),
     "negative steps": (
         ["train", "--data", "TOY", "--steps", "-5"],
         "--steps must be a whole number of at least 1; got '-5'",

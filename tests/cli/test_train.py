@@ -53,6 +53,26 @@ def test_progress_without_a_terminal_is_one_line_an_evaluation_and_nothing_else(
     assert [line.split(",")[1] for line in lines[1:]] == [" seed 1: step 6 of 12", " seed 1: step 12 of 12"]
 
 
+def test_several_seeds_are_several_folders_and_one_table(toy, tmp_path):
+    command = ["train", "--data", toy, *TRAIN, *FAST, "--seeds", "2", "--seed", "3", "--out", tmp_path / "runs"]
+    said = call(*command)
+    assert said.status == 0, said.err
+    for seed in (3, 4):
+        record = json.loads((tmp_path / "runs" / f"seed{seed}" / "summary.json").read_text())
+        assert record["seed"] == seed
+        assert f"Run folder: {tmp_path / 'runs' / f'seed{seed}'}" in said.out
+        assert f"dann on toy, seed {seed}: step 12 of 12" in said.err
+    assert "±" in said.out or "[" in said.out, said.out
+    records = json.loads(call(*command, "--resume", "--json").out)
+    assert [record["seed"] for record in records] == [3, 4]
+
+
+def test_a_run_over_devices_says_so_in_its_folder(toy, tmp_path):
+    said = call("train", "--data", toy, *TRAIN, *FAST, "--devices", "all", "--out", tmp_path / "run")
+    assert said.status == 0, said.err
+    assert json.loads((tmp_path / "run" / "environment.json").read_text())["layout"] == "batches over 8 devices"
+
+
 def test_resuming_a_finished_run_says_so_and_shows_it(run):
     said = call(*run.command, "--resume")
     assert said.status == 0 and said.out == run.said.out

@@ -103,12 +103,40 @@ def test_its_discriminator_descends_and_its_features_ascend(monkeypatch):
             lambda self, ctx: {"classification": classification(ctx), "v": Term(ctx.target.features)},
             r"term 'v' must be a",
         ),
+        (
+            lambda self, ctx: {"classification": classification(ctx), "learning_rate": Logged(1.0)},
+            "the log has a 'learning_rate' of its own",
+        ),
+        (
+            lambda self, ctx: {"classification": classification(ctx), "loss/classification": Logged(1.0)},
+            "the log has a 'loss/classification' of its own",
+        ),
     ],
 )
 def test_a_loss_that_is_none_is_refused_in_words(loss, words):
     own = type("Own", (tladapt.Method,), {"loss": loss})
     with pytest.raises(UsageError, match=words):
         moment(own()).go()
+
+
+def test_a_term_called_penalty_is_not_taken_for_the_runs():
+    own = type("Own", (tladapt.Method,), {"loss": lambda self, ctx: {"penalty": classification(ctx)}})
+    moment(own()).go()
+    with pytest.raises(UsageError, match="'penalty' is the run's penalty"):
+        moment(own(), penalty="l2sp").go()
+
+
+def test_a_second_forward_pass_drops_out_other_units():
+    seen = {}
+
+    class Twice(methods.SourceOnly):
+        def loss(self, ctx):
+            seen["features"] = [ctx.forward(ctx.source.x, domain="source").features for _ in range(2)]
+            return super().loss(ctx)
+
+    moment(Twice(), dropout=0.5).go()
+    first, second = seen["features"]
+    assert not np.array_equal(first, second)
 
 
 def test_a_method_without_a_loss_says_what_to_define():

@@ -46,14 +46,15 @@ def config(
     *,
     widths: tuple[int, ...] = (16,),
     batch_norm: bool = False,
-    penalty: tladapt.Penalty | None = None,
+    dropout: float = 0.0,
+    penalty: tladapt.Penalty | str | None = None,
     **recipe: Any,
 ) -> tladapt.Config:
     """Return the config of a short run; `recipe` are fields of the recipe."""
     usual = {"batch_size": 16, "learning_rate": 0.02, "augment": "noise" if "views" in method.needs else "none"}
     return tladapt.Config(
         method=method,
-        backbone=BACKBONES["mlp"](widths=widths, batch_norm=batch_norm),
+        backbone=BACKBONES["mlp"](widths=widths, batch_norm=batch_norm, dropout=dropout),
         recipe=tladapt.Recipe(**{**usual, **recipe}),
         penalty=penalty,
         steps=STEPS,

@@ -51,7 +51,7 @@ def _images(x: jax.Array, called: str) -> tuple[int, int, int, int]:
     if x.ndim != 4:
         raise UsageError(
             f"augmentation {called!r} moves pixels and needs images [n, height, width, channels], got shape {x.shape}."
-            " Vectors can have 'noise' or 'none'."
+            " Vectors can have 'noise': --recipe.augment noise, Recipe(augment=\"noise\")."
         )
     n, height, width, channels = x.shape
     return n, height, width, channels

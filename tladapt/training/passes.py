@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import zlib
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
@@ -121,11 +122,14 @@ class Passes:
         """Return what a loss may look at. The source's labels are in it; the target's are nowhere near."""
         network, current = self.parts.network, params
         local = state.step - self.span.first
+        calls = itertools.count()
 
         def run_forward(
             x: jax.Array, *, domain: DomainName, params: Mapping[str, PyTree] | None, statistics: PyTree
         ) -> Forward:
             kept, again = network.key_of(domain), jax.random.fold_in(key, zlib.crc32(b"again"))
+            if number := next(calls):  # a second pass drops out other units than the first
+                again = jax.random.fold_in(again, number)
             before = state.statistics if statistics is None else statistics
             chosen = current if params is None else params
             out = network.forward(chosen, before[kept], x, mode="train", key=again)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -19,6 +20,9 @@ from tladapt.training.state import State
 
 PyTree = Any
 Log = dict[str, jax.Array]
+
+RESERVED = re.compile(r"kind|step|stage|learning_rate|gradient_norm|source/batch_accuracy|(loss|weight|gradient)/.*")
+"""Names of the log that a method's own scalars cannot have."""
 
 
 def purpose_key(seed: jax.Array, purpose: str, step: jax.Array) -> jax.Array:
@@ -88,6 +92,10 @@ class StageStep:
         for name, term in named.items():
             value, weight = term if isinstance(term, Term) else (term, 1.0)
             if isinstance(value, Logged):
+                if RESERVED.fullmatch(name):
+                    raise UsageError(
+                        f"method {method.name!r}: the log has a {name!r} of its own; call yours otherwise."
+                    )
                 logged[name] = jnp.asarray(value.value, jnp.float32)
             elif jnp.shape(value) != ():
                 raise UsageError(
@@ -99,6 +107,8 @@ class StageStep:
         if not terms:
             raise UsageError(f"method {method.name!r}: the loss returned no term.")
         if self.parts.penalty is not None and set(blocks_moved(update.moves, tuple(params))) & set(MODEL_BLOCKS):
+            if "penalty" in terms:
+                raise UsageError(f"method {method.name!r}: 'penalty' is the run's penalty; call the term otherwise.")
             terms["penalty"] = Term(self.parts.penalty.value(params, state.penalty))
         after = {name: network.heads[name].statistics_of(head) for name, head in heads.items()}
         return Found(terms, logged, aux, statistics, after, outputs)
