@@ -31,6 +31,23 @@ class FieldInfo(typing.NamedTuple):
     help: str
 
 
+class Chosen:
+    """Base of dataclasses whose fields people choose: a misspelt one is told with the close ones."""
+
+    def __new__(cls, *args: Any, **given: Any) -> Any:
+        owner = next(each for each in cls.__mro__ if "__init__" in each.__dict__)
+        if "__dataclass_fields__" in owner.__dict__:  # and not an `__init__` of one's own
+            known = [field.name for field in dataclasses.fields(owner) if field.init]
+            if args:
+                options = f": {', '.join(known)}" if known else ", and has none"
+                raise UsageError(f"{cls.__name__}(...) takes its options by name{options}; got {args[0]!r}.")
+            for name in given:
+                if name not in known:
+                    close = suggest(name, known) if known else " It has no options."
+                    raise UsageError(f"{cls.__name__}(...) has no option {name!r}.{close}")
+        return super().__new__(cls)
+
+
 def make(kind: type[T], options: Mapping[str, Any], *, called: str) -> T:
     """Return a dataclass made from options; text is read as the type of its field.
 

@@ -101,6 +101,8 @@ class Domain:
         values = np.asarray(values)
         if values.ndim == 2 and 1 in values.shape:
             values = values.reshape(-1)
+        if field == "y" and values.ndim == 2 and len(values) == len(self.x):
+            raise UsageError(f"{called}: y must be class indices, got shape {values.shape}. One-hot rows? y.argmax(1).")
         if values.ndim != 1 or len(values) != len(self.x):
             raise UsageError(
                 f"{called}: {field} must have one entry for each of the {len(self.x)} examples, got shape"

@@ -17,6 +17,7 @@ from flax import nnx
 
 from tladapt import losses
 from tladapt.errors import UnknownNameError, UsageError
+from tladapt.fields import Chosen
 from tladapt.losses.schedules import LAMBDA_SCHEDULES
 from tladapt.models import Outputs
 from tladapt.registry import Registry, suggest
@@ -208,7 +209,7 @@ class Start:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Method:
+class Method(Chosen):
     """Base of all methods. A subclass is a frozen, keyword-only dataclass; its fields are its hyper-parameters.
 
     Class attributes:

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import jax
 
+from tladapt.fields import Chosen
 from tladapt.registry import Registry
 
 PyTree = Any
@@ -32,7 +33,7 @@ class PenaltyStart:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Penalty:
+class Penalty(Chosen):
     """Base of all penalties. A subclass is a frozen, keyword-only dataclass; its fields are its hyper-parameters."""
 
     name: ClassVar[str] = "penalty"

@@ -13,6 +13,7 @@ import numpy as np
 
 from tladapt.errors import UnknownNameError, UsageError
 from tladapt.evaluation import VALIDATORS, Validator
+from tladapt.fields import Chosen
 from tladapt.methods import METHODS, Method
 from tladapt.models import BACKBONES, Backbone
 from tladapt.penalties import PENALTIES, Penalty
@@ -29,7 +30,7 @@ PARTS: dict[str, Registry[Any]] = {
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config:
+class Config(Chosen):
     """One run but for its scenario and seed. Names or objects, as you like.
 
     Raises:

@@ -8,6 +8,7 @@ from typing import Literal
 
 from tladapt.data.augment import AUGMENTATIONS
 from tladapt.errors import UnknownNameError, UsageError
+from tladapt.fields import Chosen
 from tladapt.losses.schedules import LEARNING_RATE_SCHEDULES
 from tladapt.registry import Registry, suggest
 
@@ -70,7 +71,7 @@ class Group:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Recipe:
+class Recipe(Chosen):
     """How a model is trained, whatever the method: one table of results has one recipe, source-only included."""
 
     name: str = "custom"

@@ -6,6 +6,7 @@ import abc
 import dataclasses
 from typing import Any, ClassVar, NamedTuple
 
+from tladapt.fields import Chosen
 from tladapt.registry import Registry
 
 
@@ -28,7 +29,7 @@ class ValidationOutputs(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Validator(abc.ABC):
+class Validator(Chosen, abc.ABC):
     """Scores a model without labels of the target; higher is better, always.
 
     A validator of one's own is a frozen dataclass (its fields are its hyper-parameters) with a `name`, a `summary` of

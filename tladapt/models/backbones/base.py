@@ -9,11 +9,12 @@ from typing import ClassVar
 from flax import nnx
 
 from tladapt.errors import UsageError
+from tladapt.fields import Chosen
 from tladapt.registry import Registry
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Backbone:
+class Backbone(Chosen):
     """A network that makes features, as configuration; a subclass adds its choices as fields, documented below each.
 
     Register a subclass with `@BACKBONES.register("name")` and give it the same `name`.
