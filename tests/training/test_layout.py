@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ from flax import nnx
 
 import tladapt
 from tests.training import problems
+from tladapt.data import Domain, Scenario
 from tladapt.errors import DivergenceError, UsageError
 from tladapt.methods import METHODS, combine, dann, mmd
 from tladapt.models import BatchNorm
@@ -104,6 +106,27 @@ def test_every_method_is_the_same_on_eight_devices_and_with_seeds_as_an_axis(nam
         assert_close(Three(Single(8), runs[:1], step).states()[0], alone, within=1e-12)
         for how in ("vmap", "pmap"):
             assert_close(Three(Stacked(how, 2), runs, step).states()[0], alone, within=1e-12)
+
+
+@pytest.mark.slow
+def test_convolutions_are_the_same_on_eight_devices_and_each_sees_its_images() -> None:
+    def floats(domain: Domain) -> Domain:
+        return Domain(domain.x.astype(np.float32) / 255, domain.y, name=domain.name)
+
+    images = problems.images()
+    scenario = Scenario(floats(images.source[0]), floats(images.target), floats(images.target))
+    recipe = dataclasses.replace(problems.RECIPE, batch_size=8)
+    run = Config(method="dann", backbone="digits_cnn", recipe=recipe, steps=6, log_every=3, evaluations=1)
+    with jax.enable_x64(True), jax.numpy_dtype_promotion("standard"):
+        runs = [assemble(run, scenario, seed) for seed in SEEDS]
+        step = traced(runs[0])
+        alone = Three(Single(), runs[:1], step).states()[0]
+        eight = Three(Single(8), runs[:1], step)
+        program = eight.chunk.lower(eight.state, eight.arrays, eight.pieces).compile().as_text()
+        assert re.search(r"f64\[2,8,8,\d+\]\S* convolution", program)  # 2 of the 16 images of both domains
+        assert_close(eight.states()[0], alone, within=1e-11)
+        for how in ("vmap", "pmap"):
+            assert_close(Three(Stacked(how, 2), runs, step).states()[0], alone, within=1e-11)
 
 
 def test_each_device_computes_its_part_of_the_batch_and_they_add_up() -> None:
