@@ -114,7 +114,7 @@ def test_convolutions_are_the_same_on_eight_devices_and_each_sees_its_images() -
         return Domain(domain.x.astype(np.float32) / 255, domain.y, name=domain.name)
 
     images = problems.images()
-    scenario = Scenario(floats(images.source[0]), floats(images.target), floats(images.target))
+    scenario = Scenario(floats(images.source[0]), floats(images.target), floats(images.test))
     recipe = dataclasses.replace(problems.RECIPE, batch_size=8)
     run = Config(method="dann", backbone="digits_cnn", recipe=recipe, steps=6, log_every=3, evaluations=1)
     with jax.enable_x64(True), jax.numpy_dtype_promotion("standard"):
