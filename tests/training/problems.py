@@ -75,7 +75,7 @@ def config(method: str | Method = "source_only", **changes: Any) -> Config:
 
 
 def methods() -> dict[str, Config]:
-    """The kinds of method that state can hide in: heads, stages and refreshes, a teacher, maps, several updates, a sum."""
+    """The kinds of method that state can hide in: heads, stages, refreshes, a teacher, maps, several updates, a sum."""
     return {
         "source_only": config("source_only", backbone=DROPPING),
         "dann": config("dann", backbone=DROPPING),

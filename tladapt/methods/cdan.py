@@ -70,7 +70,7 @@ class CDAN(Method):
     weight: float = 1.0
     """Largest value of lambda: the schedule's value is multiplied by it."""
     schedule: str = "ganin2016"
-    """How lambda grows over the run, by name (see tladapt.losses.schedules)."""
+    """How lambda grows over the run, by name; 'tladapt schedules' shows them."""
     entropy: bool = False
     """Whether certain predictions count more: CDAN+E."""
     entropy_grad: Literal["detach", "reversed"] = "detach"

@@ -49,7 +49,7 @@ class CORAL(Method):
     weight: float = 1.0
     """Weight of the distance; the schedule's value is multiplied by it."""
     schedule: str = "constant"
-    """How the weight grows over the run, by name (see tladapt.losses.schedules)."""
+    """How the weight grows over the run, by name; 'tladapt schedules' shows them."""
     on: Literal["features", "logits"] = "logits"
     """Which outputs are aligned."""
 
