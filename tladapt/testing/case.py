@@ -101,13 +101,27 @@ class Case:
         try:
             value, gradients = self._both(*arrays, **keywords)  # type: ignore[attr-defined]
         except Exception as error:
-            fail(check, f"{raised(error)} under jax.jit(jax.value_and_grad(fn)).", UNTRACEABLE, error)
+            cause = OWN_DEVICES if check == "devices" else UNTRACEABLE
+            fail(check, f"{raised(error)} under jax.jit(jax.value_and_grad(fn)).", cause, error)
         return float(value), [np.asarray(g.astype(jnp.float32), np.float64) for g in gradients]
 
 
 RAISES = (
     "Usual cause: halves split by position or matrices subtracted, which needs equal batches (a loss that does need "
     "them refuses others by ValueError and is checked with equal_sizes=True), or shapes and dtypes that were mixed."
+)
+BLOCKS = (
+    "It takes 32 examples and not 17. Usual cause: the batch is cut into blocks of equal size, one for each device, "
+    "replica or chunk: batches come in any size, and a statistic of the batch has to see all of it."
+)
+PER_DEVICE = (
+    "Usual cause: a statistic (mean, covariance, bandwidth, marginal) of each device's, replica's or chunk's part of "
+    "the batch, averaged over the parts: shard_map, pmap, or vmap over blocks. Write the loss for the whole batch and "
+    "let jax.jit divide it; inside shard_map, sum the statistic over the devices (jax.lax.psum) before it is used."
+)
+OWN_DEVICES = (
+    "The batch was split over several devices. Usual cause: a mesh or device of the loss's own: leave the placement to "
+    "jax.jit and to the sharding of the inputs."
 )
 UNTRACEABLE = (
     "Usual cause: float(), bool(), `if` or NumPy on an array: stay in jax.numpy, and use jnp.where for a condition."
