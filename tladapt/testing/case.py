@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 from collections.abc import Callable
 from typing import Any, Literal, NoReturn
@@ -46,11 +47,19 @@ class Case:
     bias: float
     tolerance: float
     seed: int
+    compiled: Callable[..., Any] = dataclasses.field(init=False)
+    """Value and gradients of `fn`, jitted."""
+    traces: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
+    """How many times `fn` was traced, without weights, for float32 inputs of these shapes."""
 
     def __post_init__(self) -> None:
+        def counted(*arrays: Any, **keywords: Any) -> Any:
+            if not keywords and jnp.result_type(arrays[0]) == jnp.float32:
+                self.traces[str([a.shape for a in arrays])] += 1
+            return self.fn(*arrays, **keywords)
+
         # One compiled function for all checks: each shape compiles once.
-        fn, moved = self.fn, self.moved
-        object.__setattr__(self, "_both", jax.jit(jax.value_and_grad(fn, argnums=moved)))
+        object.__setattr__(self, "compiled", jax.jit(jax.value_and_grad(counted, argnums=self.moved)))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -99,7 +108,7 @@ class Case:
     def both(self, check: str, *arrays: Any, **keywords: Any) -> tuple[float, list[np.ndarray]]:
         """Value and gradients, compiled, as float64 arrays on the host."""
         try:
-            value, gradients = self._both(*arrays, **keywords)  # type: ignore[attr-defined]
+            value, gradients = self.compiled(*arrays, **keywords)
         except Exception as error:
             cause = OWN_DEVICES if check == "devices" else UNTRACEABLE
             fail(check, f"{raised(error)} under jax.jit(jax.value_and_grad(fn)).", cause, error)
