@@ -28,6 +28,7 @@ def test_it_is_the_confusion_of_the_target_at_its_temperature():
     [
         ({"weight": -1.0}, r"weight must lie in \[0, inf\), got -1.0"),
         ({"temperature": 0.0}, r"temperature must lie in \(0, inf\), got 0.0"),
+        ({"schedule": "ganin"}, "Did you mean 'ganin2016'"),
     ],
 )
 def test_fields_out_of_range_are_refused(fields, words):
