@@ -104,6 +104,28 @@ def summed(source, target):
     return jnp.sum((source[:, None, :] - target[None, :, :]) ** 2) - 8.0 * len(source) * len(target)
 
 
+def divided_twice(source, target):
+    return means(source, target) / len(source)
+
+
+def over_devices(source, target):
+    """The mean over 8 devices of the discrepancy of what each holds."""
+    mesh = jax.sharding.Mesh(np.array(jax.devices()[:8]), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
+    part = jax.sharding.PartitionSpec("data")
+
+    def local(source, target):
+        return jax.lax.pmean(means(source, target), "data")
+
+    return jax.shard_map(local, mesh=mesh, in_specs=(part, part), out_specs=jax.sharding.PartitionSpec())(
+        source, target
+    )
+
+
+def over_chunks(source, target):
+    """The same without devices: what a statistic per replica comes to."""
+    return jnp.mean(jax.vmap(means)(source.reshape(8, -1, 8), target.reshape(8, -1, 8)))
+
+
 def root(source, target):
     return jnp.sqrt(means(source, target))
 
@@ -154,7 +176,10 @@ def counting(source, target):
         (blind, "equal", "expected 0"),
         (offset, "equal", "bias="),
         (halves, "permutation", "reordered"),
+        (over_devices, "permutation", "within 8 equal blocks .*shard_map, pmap, or vmap"),
+        (over_chunks, "permutation", "within 8 equal blocks .*shard_map, pmap, or vmap"),
         (summed, "mean", "a sum over examples"),
+        (divided_twice, "mean", "a second division"),
         (guarded_outside_only, "degenerate", "inside the jnp.where"),
         (root, "degenerate", "not finite for"),
         (scaled_by_spread, "degenerate", "nan for all zeros"),
@@ -167,7 +192,9 @@ def test_each_defect_is_caught_by_its_check(loss, check, words):
     calls.clear()
     with pytest.raises(ConformanceError, match=f"check '{check}'.*{words}"):
         check_loss(
-            loss, sizes=((32, 32), (17, 23)) if loss is not halves else ((32, 32),), bias=1e3 if loss is summed else 0
+            loss,
+            sizes=((32, 32),) if loss in (halves, over_devices, over_chunks) else ((32, 32), (17, 23)),
+            bias=1e3 if loss is summed else 0,
         )
 
 
@@ -203,14 +230,51 @@ def test_a_statistic_of_each_device_is_caught():
         check_loss(per_device)
 
 
-def test_a_statistic_of_equal_chunks_is_caught():
-    """The mean over eighths of the batch of each eighth's discrepancy: what a statistic per replica comes to."""
+@pytest.mark.parametrize("loss", [over_devices, over_chunks])
+def test_a_loss_that_cuts_its_batch_fails_at_odd_sizes_with_that_cause(loss):
+    with pytest.raises(ConformanceError, match=r"check 'value'.*32 examples and not 17.*one for each device"):
+        check_loss(loss)
 
-    def chunked(source, target):
-        return jnp.mean(jax.vmap(means)(source.reshape(8, -1, 8), target.reshape(8, -1, 8)))
 
-    with pytest.raises(ConformanceError, match="check 'permutation'"):
-        check_loss(chunked, sizes=((32, 32),))
+def test_a_loss_with_devices_of_its_own_is_told_so():
+    def placed(source, target):
+        mesh = jax.sharding.Mesh(np.array(jax.devices()[:1]), ("own",), axis_types=(jax.sharding.AxisType.Auto,))
+        whole = jax.sharding.PartitionSpec()
+        return jax.shard_map(means, mesh=mesh, in_specs=(whole, whole), out_specs=whole)(source, target)
+
+    with pytest.raises(ConformanceError, match=r"check 'devices'.*a mesh or device of the loss's own"):
+        check_loss(placed, sizes=((32, 32),))
+
+
+def test_one_device_is_said(monkeypatch):
+    monkeypatch.setattr(jax, "device_count", lambda: 1)
+    with pytest.warns(UserWarning, match=r"check 'devices' did not run.*jax_num_cpu_devices"):
+        check_loss(means, sizes=((32, 32),))
+
+
+def negative_cross_entropy(logits, labels):
+    return -losses.cross_entropy(logits, labels)
+
+
+def agreement(first, second):
+    return -losses.classifier_discrepancy(first, second)
+
+
+def negative_domains(source_logits, target_logits):
+    return -losses.domain_adversarial(source_logits, target_logits)
+
+
+@pytest.mark.parametrize(
+    ("loss", "kind", "words"),
+    [
+        (negative_cross_entropy, "labelled", "for right classes is above"),
+        (agreement, "aligned", "for equal predictions is above"),
+        (negative_domains, "domains", "for an undecided discriminator is above"),
+    ],
+)
+def test_a_wrong_sign_is_caught_where_the_kind_tells_it(loss, kind, words):
+    with pytest.raises(ConformanceError, match=f"check 'sign'.*{words}.*the wrong sign"):
+        check_loss(loss, kind=kind, sizes=((32, 32),))
 
 
 def test_a_teacher_with_a_gradient_is_caught():

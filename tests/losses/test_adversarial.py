@@ -126,3 +126,14 @@ def test_logits_of_a_wrong_shape_are_told():
         domain_adversarial(jnp.zeros((5, 2)), jnp.zeros(5))
     with pytest.raises(ValueError, match="source_weights"):
         domain_adversarial(jnp.zeros(5), jnp.zeros(5), source_weights=jnp.ones(4))
+
+
+def test_the_sum_of_the_weights_is_a_constant_to_the_gradient():
+    """d L / d w_i = 1/2 BCE_i / sum w: nothing from the sum, as in the official code of CDAN."""
+    source, target = jnp.array([0.3, -1.2, 2.0]), jnp.array([0.5, -0.1])
+    w_s, w_t = jnp.array([1.2, 1.9, 1.5]), jnp.array([1.1, 1.7])
+    by_s, by_t = jax.grad(
+        lambda a, b: domain_adversarial(source, target, source_weights=a, target_weights=b), argnums=(0, 1)
+    )(w_s, w_t)
+    np.testing.assert_allclose(by_s, 0.5 * np.log1p(np.exp(-np.asarray(source))) / 4.6, rtol=1e-5)
+    np.testing.assert_allclose(by_t, 0.5 * np.log1p(np.exp(np.asarray(target))) / 2.8, rtol=1e-5)

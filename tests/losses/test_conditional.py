@@ -48,6 +48,15 @@ def test_product_equals_the_layer_on_the_map_with_its_gradients():
     np.testing.assert_allclose(by_w, other, rtol=1e-4, atol=1e-5)
 
 
+def test_product_forms_no_map_and_nothing_larger_than_the_smaller_of_two():
+    """Its largest array is [n, C, min(d, k)], the map's [n, C, d]."""
+    for d, k in ((12, 5), (5, 12)):
+        f, p, w = jnp.ones((7, d)), jnp.ones((7, 4)), jnp.ones((4, d, k))
+        jaxpr = jax.make_jaxpr(conditional_product)(f, p, w).jaxpr
+        made = [v.aval.size for equation in jaxpr.eqns for v in equation.outvars if v.aval.shape != w.shape]
+        assert max(made) <= max(7 * 4 * min(d, k), w.size)
+
+
 @pytest.mark.parametrize("form", ["map", "product", "random"])
 def test_probabilities_are_detached_and_features_are_not(form):
     f, p = pair()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 
 import jax
 import jax.numpy as jnp
@@ -43,6 +44,12 @@ def test_lambda_of_the_dann_paper(progress, value):
         ("skada", (1.0, 1.0, 1.0)),
         ("domainbed", (1.0, 1.0, 1.0)),
         ("linear", (0.05, 0.5, 1.0)),
+        ("tllib", (0.462, 1.0, 1.0)),
+        ("cdan-digits", (0.0, 1.0, 1.0)),
+        ("dsan", (0.122, 0.493, 0.5)),
+        ("adamatch", (0.024, 1.0, 1.0)),
+        ("rampup", (0.0369, 1.0, 1.0)),
+        ("aad", (0.132, 0.0001, 0.00001)),
     ],
 )
 def test_presets_differ_as_published(name, values):
@@ -56,11 +63,12 @@ def test_every_preset_is_in_the_table_above():
 
 
 @pytest.mark.parametrize("name", sorted(LAMBDA_SCHEDULES))
-def test_lambdas_rise_within_zero_and_one(name):
+def test_lambdas_rise_or_fall_within_zero_and_one(name):
     values = [at(f"lambda/{name}", i / 50, 400 * i) for i in range(51)]
-    assert all(b >= a for a, b in itertools.pairwise(values))
-    assert values[0] >= 0 and values[-1] <= 1
-    if name not in ("constant", "pytorch-adapt", "skada", "domainbed", "adapt"):
+    rises = -1 if name == "aad" else 1
+    assert all(rises * b >= rises * a for a, b in itertools.pairwise(values))
+    assert min(values) >= 0 and max(values) <= 1
+    if name not in ("constant", "pytorch-adapt", "skada", "domainbed", "adapt", "rampup", "aad"):
         assert values[0] == 0
 
 
@@ -86,10 +94,38 @@ def test_lambda_ganin_stays_below_one():
         ("warmup-cosine", 0.025, 0, 0.5),
         ("warmup-cosine", 0.05, 0, 1),
         ("warmup-cosine", 1, 0, 0),
+        ("ovanet", 1, 0, 11**-0.75),
+        ("aad", 1, 0, 11**-0.75),
+        ("dsan", 0.5049, 0, 6**-0.75),
+        ("dsan", 0.5051, 0, (1 + 10 * 101 / 200) ** -0.75),
+        ("tllib", 0, 1000, 2**-0.75),
+        ("cdan", 0, 1000, 2**-0.75),
+        ("deepda", 0, 10_000, 4**-0.75),
+        ("mdd", 0, 10_000, 3**-0.75),
+        ("thuml-fixmatch", 0, 10_000, 5**-0.75),
+        ("bsp", 0, 10_000, 2**-0.75),
+        ("uan", 0, 5_000, 6**-0.75),
+        ("uan", 0, 50_000, 11**-0.75),
+        ("cdan-usps-mnist", 0.5, 0, 0.5),
+        ("cdan-mnist-usps", 0.39, 0, 1),
+        ("cdan-mnist-usps", 0.9, 0, 0.25),
+        ("thuml-step", 0.6, 0, 0.1),
+        ("linear", 0.3, 0, 0.7),
+        ("adamatch", 0, 0, 1),
+        ("adamatch", 1, 0, 0.25),
+        ("fixmatch", 0, 0, 1),
+        ("fixmatch", 1, 0, math.cos(7 * math.pi / 16)),
+        ("warmup", 0.025, 0, 0.5),
+        ("warmup", 1, 0, 1),
     ],
 )
 def test_learning_rates(name, progress, step, value):
     assert at(f"learning_rate/{name}", progress, step) == pytest.approx(value, abs=1e-6)
+
+
+def test_every_learning_rate_is_in_the_table_above():
+    marks = test_learning_rates.pytestmark[0].args[1]
+    assert {name for name, *_ in marks} == set(LEARNING_RATE_SCHEDULES)
 
 
 def test_ganin_and_thuml_annealing_are_two_curves():

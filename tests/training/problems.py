@@ -75,13 +75,14 @@ def config(method: str | Method = "source_only", **changes: Any) -> Config:
 
 
 def methods() -> dict[str, Config]:
-    """The kinds of method that state can hide in: heads, stages and refreshes, a teacher, several updates, a sum."""
+    """The kinds of method that state can hide in: heads, stages, refreshes, a teacher, maps, several updates, a sum."""
     return {
         "source_only": config("source_only", backbone=DROPPING),
         "dann": config("dann", backbone=DROPPING),
         "shot": config(tladapt.methods.shot(width=4, dropout=0.25, refreshes=3), backbone=DROPPING),
         "mean_teacher": config("mean_teacher", backbone=DROPPING, recipe=NOISY),
         "mcd": config(tladapt.methods.mcd(repeat=2), backbone=DROPPING),
+        "cdan": config(tladapt.methods.cdan(entropy=True, map="random", size=8, hidden=(4,)), backbone=DROPPING),
         "combined": config(combine(tladapt.methods.dann(hidden=(4,)), mmd()), backbone=DROPPING),
     }
 

@@ -25,6 +25,7 @@ from tladapt.training.checkpoint import Checkpoints
 STOPS: dict[str, list[tuple[str, int]]] = {
     "source_only": [("start", 0), ("train", 5), ("eval", 20), ("train", 35), ("end", 40)],
     "dann": [("train", 15), ("eval", 40)],
+    "cdan": [("train", 15), ("eval", 40)],
     "shot": [("eval", 20), ("train", 26), ("eval", 40)],
     "mean_teacher": [("train", 25)],
     "mcd": [("train", 30)],

@@ -80,7 +80,8 @@ def domain_adversarial(
     Args:
       source_logits: logits (before the sigmoid) of source examples, `[n_s]` or `[n_s, 1]`, floating.
       target_logits: logits of target examples, `[n_t]` or `[n_t, 1]`.
-      source_weights: `[n_s]`, >= 0; the mean becomes a weighted mean, weight 0 leaves the example out.
+      source_weights: `[n_s]`, >= 0; the mean becomes a weighted mean, weight 0 leaves the example out. A gradient of
+        the weights flows; that of their sum, which normalises them, does not.
       target_weights: `[n_t]`, likewise.
 
     Returns:
@@ -103,9 +104,18 @@ def domain_adversarial(
     """
     source, weights_s = _logits("source", source_logits, source_weights)
     target, weights_t = _logits("target", target_logits, target_weights)
-    loss_s = weighted_mean(jax.nn.softplus(-source), weights_s)
-    loss_t = weighted_mean(jax.nn.softplus(target), weights_t)
-    return 0.5 * loss_s + 0.5 * loss_t
+    return 0.5 * _mean(jax.nn.softplus(-source), weights_s) + 0.5 * _mean(jax.nn.softplus(target), weights_t)
+
+
+def _mean(values: jax.Array, weights: jax.Array | None) -> jax.Array:
+    """Return sum_i w_i v_i / sum_i w_i, the sum below being a constant; 0 where every example is left out."""
+    if weights is None:
+        return jnp.mean(values)
+    # Weights that carry a gradient (CDAN+E) are normalised by a constant in the authors' code: with the gradient of the
+    # sum, only differences between examples would count.
+    total = jax.lax.stop_gradient(jnp.sum(weights))
+    share = jnp.where(total > 0, weights / jnp.where(total > 0, total, 1.0), jnp.zeros_like(weights))
+    return jnp.sum(share * values)
 
 
 def domain_accuracy(

@@ -43,7 +43,8 @@ def conditional_map(features: ArrayLike, probabilities: ArrayLike) -> jax.Array:
 def conditional_product(features: ArrayLike, probabilities: ArrayLike, kernel: ArrayLike) -> jax.Array:
     r"""Linear layer on the conditional map, contracted: h_i^T W without the array h `[n, C * d]`.
 
-    out_ik = sum_cd p_ic f_id W_cdk, equal to `conditional_map(features, probabilities) @ kernel.reshape(C * d, k)`.
+    out_ik = sum_cd p_ic f_id W_cdk, equal to `conditional_map(features, probabilities) @ kernel.reshape(C * d, k)`. The
+    largest array on the way is `[n, C, min(d, k)]`.
 
     Args:
       features: f, `[n, d]`, floating.

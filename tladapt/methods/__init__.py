@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tladapt.methods.adabn import AdaBN
 from tladapt.methods.base import (
     METHODS,
     Context,
@@ -17,8 +18,11 @@ from tladapt.methods.base import (
     Update,
     classification,
 )
+from tladapt.methods.cdan import CDAN
 from tladapt.methods.combine import Combined, combine
+from tladapt.methods.coral import CORAL
 from tladapt.methods.dann import DANN
+from tladapt.methods.mcc import MCC
 from tladapt.methods.mcd import MCD
 from tladapt.methods.mean_teacher import MeanTeacher
 from tladapt.methods.mmd import MMD, Discrepancy, discrepancy
@@ -28,17 +32,25 @@ from tladapt.methods.source_only import SourceOnly, TargetOnly
 source_only = SourceOnly
 target_only = TargetOnly
 dann = DANN
+cdan = CDAN
 mmd = MMD
+coral = CORAL
+mcc = MCC
 mcd = MCD
 shot = SHOT
 mean_teacher = MeanTeacher
+adabn = AdaBN
 
 __all__ = [
+    "CDAN",
+    "CORAL",
     "DANN",
+    "MCC",
     "MCD",
     "METHODS",
     "MMD",
     "SHOT",
+    "AdaBN",
     "Combined",
     "Context",
     "Discrepancy",
@@ -55,10 +67,14 @@ __all__ = [
     "TargetOutputs",
     "Term",
     "Update",
+    "adabn",
+    "cdan",
     "classification",
     "combine",
+    "coral",
     "dann",
     "discrepancy",
+    "mcc",
     "mcd",
     "mean_teacher",
     "mmd",

@@ -216,11 +216,14 @@ class Method(Chosen):
       name: how commands, folders and tables call it (by default the class's name in lower case).
       needs: what it needs beyond the batch: "views" (augmented ones), "oracle" (the labelled target as its source).
       augmentation: what augments inputs where the recipe says nothing ("none" for most methods).
+      target_statistics: whether predictions on the target use BatchNorm statistics that are measured over the whole
+        target, whatever the recipe's policy says of evaluation.
     """
 
     name: ClassVar[str] = "method"
     needs: ClassVar[frozenset[str]] = frozenset()
     augmentation: ClassVar[str] = "none"
+    target_statistics: ClassVar[bool] = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

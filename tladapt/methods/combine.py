@@ -59,6 +59,7 @@ class Combined(Method):
         object.__setattr__(self, "name", "+".join(names))
         object.__setattr__(self, "needs", frozenset().union(*(method.needs for method in self.methods)))
         object.__setattr__(self, "augmentation", views.pop() if views else "none")
+        object.__setattr__(self, "target_statistics", any(method.target_statistics for method in self.methods))
 
     def _own(self, ctx: Context, method: Method) -> Context:
         prefix = method.name + "."

@@ -55,7 +55,7 @@ class DANN(Method):
     weight: float = 1.0
     """Largest value of lambda: the schedule's value is multiplied by it."""
     schedule: str = "ganin2016"
-    """How lambda grows over the run, by name (see tladapt.losses.schedules)."""
+    """How lambda grows over the run, by name; 'tladapt schedules' shows them."""
     hidden: tuple[int, ...] = (100,)
     """Widths of the discriminator's hidden layers."""
     batch_norm: bool = False

@@ -55,7 +55,7 @@ class MMD(Method):
     weight: float = 1.0
     """Weight of the discrepancy; the schedule's value is multiplied by it."""
     schedule: str = "ganin2016"
-    """How the weight grows over the run, by name (see tladapt.losses.schedules)."""
+    """How the weight grows over the run, by name; 'tladapt schedules' shows them."""
     estimator: Estimator = "unbiased"
     """Which estimator of the squared discrepancy: "biased" is never negative, "linear" is noisier and O(n)."""
 
@@ -92,7 +92,7 @@ class Discrepancy(Method):
     weight: float = 1.0
     """Weight of the discrepancy; the schedule's value is multiplied by it."""
     schedule: str = "constant"
-    """How the weight grows over the run, by name (see tladapt.losses.schedules)."""
+    """How the weight grows over the run, by name; 'tladapt schedules' shows them."""
 
     def __post_init__(self) -> None:
         if not callable(self.fn):

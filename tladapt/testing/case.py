@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 from collections.abc import Callable
 from typing import Any, Literal, NoReturn
@@ -46,11 +47,19 @@ class Case:
     bias: float
     tolerance: float
     seed: int
+    compiled: Callable[..., Any] = dataclasses.field(init=False)
+    """Value and gradients of `fn`, jitted."""
+    traces: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
+    """How many times `fn` was traced, without weights, for float32 inputs of these shapes."""
 
     def __post_init__(self) -> None:
+        def counted(*arrays: Any, **keywords: Any) -> Any:
+            if not keywords and jnp.result_type(arrays[0]) == jnp.float32:
+                self.traces[str([a.shape for a in arrays])] += 1
+            return self.fn(*arrays, **keywords)
+
         # One compiled function for all checks: each shape compiles once.
-        fn, moved = self.fn, self.moved
-        object.__setattr__(self, "_both", jax.jit(jax.value_and_grad(fn, argnums=moved)))
+        object.__setattr__(self, "compiled", jax.jit(jax.value_and_grad(counted, argnums=self.moved)))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -99,15 +108,29 @@ class Case:
     def both(self, check: str, *arrays: Any, **keywords: Any) -> tuple[float, list[np.ndarray]]:
         """Value and gradients, compiled, as float64 arrays on the host."""
         try:
-            value, gradients = self._both(*arrays, **keywords)  # type: ignore[attr-defined]
+            value, gradients = self.compiled(*arrays, **keywords)
         except Exception as error:
-            fail(check, f"{raised(error)} under jax.jit(jax.value_and_grad(fn)).", UNTRACEABLE, error)
+            cause = OWN_DEVICES if check == "devices" else UNTRACEABLE
+            fail(check, f"{raised(error)} under jax.jit(jax.value_and_grad(fn)).", cause, error)
         return float(value), [np.asarray(g.astype(jnp.float32), np.float64) for g in gradients]
 
 
 RAISES = (
     "Usual cause: halves split by position or matrices subtracted, which needs equal batches (a loss that does need "
     "them refuses others by ValueError and is checked with equal_sizes=True), or shapes and dtypes that were mixed."
+)
+BLOCKS = (
+    "It takes 32 examples and not 17. Usual cause: the batch is cut into blocks of equal size, one for each device, "
+    "replica or chunk: batches come in any size, and a statistic of the batch has to see all of it."
+)
+PER_DEVICE = (
+    "Usual cause: a statistic (mean, covariance, bandwidth, marginal) of each device's, replica's or chunk's part of "
+    "the batch, averaged over the parts: shard_map, pmap, or vmap over blocks. Write the loss for the whole batch and "
+    "let jax.jit divide it; inside shard_map, sum the statistic over the devices (jax.lax.psum) before it is used."
+)
+OWN_DEVICES = (
+    "The batch was split over several devices. Usual cause: a mesh or device of the loss's own: leave the placement to "
+    "jax.jit and to the sharding of the inputs."
 )
 UNTRACEABLE = (
     "Usual cause: float(), bool(), `if` or NumPy on an array: stay in jax.numpy, and use jnp.where for a condition."

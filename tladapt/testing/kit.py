@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from tladapt.testing import checks
+from tladapt.testing import batch_checks, checks
 from tladapt.testing.case import ARGUMENTS, Case, Kind, weight_names
 
 
@@ -29,10 +29,12 @@ def check_loss(
 
     The checks, in order: `value` (a finite floating scalar at odd and unequal sizes), `reference`, `gradient` (finite
     and not zero), `pure`, `compiled` (jit equals eager, one trace), `descent` (a step against the gradient lowers the
-    loss), `equal` and `shift` (kind "pair": about 0 for equal domains, more for shifted ones), `permutation`, `mean`
-    (not a sum: every example twice changes little), `weights` (weight 0 equals leaving out), `precision` (float32
-    stays, bfloat16 is finite), `degenerate` (constant, identical and extreme inputs) and `devices` (the batch split
-    over 2, 4, 8 devices, as far as there are).
+    loss), `equal` and `shift` (kind "pair": about 0 for equal domains, more for shifted ones), `sign` (kinds "domains",
+    "aligned" and "labelled": lower where predictions are better; of a "single" batch the kit cannot know the sign),
+    `permutation` (neither positions nor blocks of the batch, such as each device's part, matter), `mean` (not a sum:
+    every example twice changes little), `weights` (weight 0 equals leaving out), `precision` (float32 stays, bfloat16
+    is finite), `degenerate` (constant, identical and extreme inputs) and `devices` (the batch split over 2, 4, 8
+    devices, as far as there are; with one device, a warning says that it did not run).
 
     Args:
       fn: the loss, of arrays and perhaps of keyword weights, without randomness.
@@ -83,11 +85,13 @@ def check_loss(
     checks.check_descent(case)
     if kind == "pair":
         checks.check_equal_and_shift(case)
+    elif kind != "single":  # of one batch of predictions nobody can know what is better
+        checks.check_sign(case)
     if permutation:
-        checks.check_permutation(case)
-    checks.check_mean(case)
+        batch_checks.check_permutation(case)
+    batch_checks.check_mean(case)
     if weights:
-        checks.check_weights(case)
+        batch_checks.check_weights(case)
     checks.check_precision(case)
     checks.check_degenerate(case)
-    checks.check_devices(case)
+    batch_checks.check_devices(case)

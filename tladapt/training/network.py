@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import zlib
 from collections.abc import Mapping
 from typing import Any, Literal, get_args
@@ -12,7 +13,7 @@ from flax import nnx
 from tladapt.errors import UsageError
 from tladapt.methods.base import Forward, Method, Sizes
 from tladapt.models import Model, build_model
-from tladapt.training.config import Config, Recipe
+from tladapt.training.config import BatchNorm, Config, Recipe
 from tladapt.training.optim import MODEL_BLOCKS
 
 PyTree = Any
@@ -102,7 +103,8 @@ class Network:
             bottleneck=bottleneck if prescribes else (recipe.bottleneck or None),
             classifier=classifier,
         )
-        frozen = recipe.batchnorm.statistics == "frozen"
+        self.shape, self.policy = shape, _policy(method, recipe, model)
+        frozen = self.policy.statistics == "frozen"
         width = model.out_features
         self.sizes = Sizes(
             features=width,
@@ -116,7 +118,6 @@ class Network:
         for name in heads:
             if name in MODEL_BLOCKS:
                 raise UsageError(f"method {method.name!r}: a head cannot be called {name!r}, the model has that block.")
-        self.shape, self.policy = shape, recipe.batchnorm
         self.model = Functional(model, frozen_statistics=frozen)
         self.heads = {name: Functional(head) for name, head in heads.items()}
 
@@ -149,3 +150,25 @@ class Network:
             features = features + nudge
         logits = model.classify(features)
         return Forward(features, logits, self.model.statistics_of(model))
+
+
+def _policy(method: Method, recipe: Recipe, model: nnx.Module) -> BatchNorm:
+    """Return the recipe's BatchNorm policy, with the target's statistics in evaluation where the method asks for them.
+
+    Raises:
+      UsageError: where the method asks for them and the network has no BatchNorm layer, or frozen statistics.
+    """
+    if not method.target_statistics:
+        return recipe.batchnorm
+    does = f"method {method.name!r} replaces the running statistics of BatchNorm layers by the target's"
+    if not any(hasattr(part, "use_running_average") for _, part in nnx.iter_graph(model)):
+        raise UsageError(
+            f"{does}, and this network has no such layer, so that nothing would be adapted. Use a backbone with"
+            " BatchNorm (digits_cnn, or mlp with --backbone.batch_norm true), or another method."
+        )
+    if recipe.batchnorm.statistics == "frozen":
+        raise UsageError(
+            f"{does}, and batchnorm statistics='frozen' keeps those that the run starts with; use another BatchNorm"
+            " policy (preset 'joint'), or another method."
+        )
+    return dataclasses.replace(recipe.batchnorm, evaluation="target")

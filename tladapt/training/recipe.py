@@ -81,7 +81,7 @@ class Recipe(Chosen):
     learning_rate: float = 0.01
     """Learning rate at the start of a stage."""
     schedule: str = "ganin2016"
-    """Learning-rate schedule by name."""
+    """Learning-rate schedule by name; 'tladapt schedules' shows them."""
     momentum: float = 0.9
     """Momentum of SGD, or the first moment's decay of Adam."""
     nesterov: bool = False

@@ -141,9 +141,9 @@ def _weights(
     if which == "last":
         found = load_arrays(place.path / "model" / "model.safetensors")
         return Weights(**unflat(found, like._asdict()))
-    if config.recipe.batchnorm.evaluation == "target":  # type: ignore[union-attr]
+    if network.policy.evaluation == "target":
         raise UsageError(
-            f"the run in {place.path} predicts with statistics measured on the target (batchnorm evaluation='target'),"
+            f"the run in {place.path} predicts with BatchNorm statistics measured on the target,"
             f" and its checkpoints do not hold them; only which='last' can be opened, got {which!r}."
         )
     if which == "chosen":
