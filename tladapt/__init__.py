@@ -18,6 +18,7 @@ __all__ = [
     "Scenario",
     "Validator",
     "data",
+    "doctor",
     "evaluation",
     "load",
     "losses",
@@ -42,6 +43,7 @@ _HOMES = {
     "Result": "tladapt.training",
     "Scenario": "tladapt.data",
     "Validator": "tladapt.evaluation",
+    "doctor": "tladapt.evaluation.doctor",
     "load": "tladapt.data",
     "open_run": "tladapt.training",
     "run": "tladapt.training",
@@ -52,6 +54,7 @@ if TYPE_CHECKING:  # the same, for type checkers and editors, which do not run `
     from tladapt import data, evaluation, losses, methods, models, penalties, reporting, testing, training
     from tladapt.data import Domain, Scenario, load
     from tladapt.evaluation import Validator
+    from tladapt.evaluation.doctor import doctor
     from tladapt.methods import Method
     from tladapt.penalties import Penalty
     from tladapt.training import Result, open_run, run, run_seeds

@@ -12,6 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from tladapt.data import Domain, Feed, Scenario, examples, feed
+from tladapt.data import Domain, Scenario, examples, feed
+from tladapt.data.doctor import Examination, examine
 from tladapt.errors import UsageError
 from tladapt.methods.base import Method, Start
 from tladapt.penalties import Penalty, PenaltyStart
@@ -43,6 +45,7 @@ class Assembly:
       state: the first state.
       notes: what the user should know about how it was put together.
       compiled: dispatchers by stage and layout, filled as they are compiled; seeds of one config share them.
+      data: what the data doctor found.
     """
 
     config: Config
@@ -54,6 +57,7 @@ class Assembly:
     state: State
     notes: tuple[str, ...]
     compiled: dict[Any, Any]
+    data: Examination
 
     def resident(self) -> dict[str, PyTree]:
         """Return the arrays that stay on the device, by domain."""
@@ -130,6 +134,8 @@ def assemble(config: Config, scenario: Scenario, seed: int, *, like: Assembly | 
         scenario = scenario.oracle()
     laid_out = spans(method.stages(), config.steps)
     _check_policy(method, recipe, laid_out)
+    examination = examine(scenario, standardize=recipe.standardize) if like is None else like.data
+    examination.raise_if_stopped()
     sources, validation = held_out(scenario, seed)
     inputs = Inputs.measure(recipe.standardize, [domain.x for domain in sources], scenario.target.x)
     counts = (len(sources), sum(len(domain) for domain in sources), len(scenario.target))
@@ -140,7 +146,7 @@ def assemble(config: Config, scenario: Scenario, seed: int, *, like: Assembly | 
     }
     params, statistics, head_statistics = network.initial()
     compiled: dict[Any, Any] = {}
-    notes: list[str] = list(scenario.origin.get("notes", ()))
+    notes: list[str] = [*scenario.origin.get("notes", ()), *examination.texts("warn")]
     if config.weights is not None:
         params, statistics, words = load_blocks(config.weights, params, statistics, blocks=("backbone",))
         notes += words
@@ -184,6 +190,7 @@ def assemble(config: Config, scenario: Scenario, seed: int, *, like: Assembly | 
         state=state,
         notes=tuple(notes),
         compiled=compiled,
+        data=examination,
     )
 
 

@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from tladapt.data import Domain, Scenario
+from tladapt.data.pictures import pictures, some_of_each_class
 from tladapt.errors import RunFolderError
-from tladapt.evaluation import choose, oracle
+from tladapt.evaluation import choose, oracle, predict, softmax
 from tladapt.training.assemble import weights_of
 from tladapt.training.folder import RunFolder, jsonable
 from tladapt.training.health import health
@@ -16,6 +18,8 @@ from tladapt.training.keeper import Keeper
 from tladapt.training.layout import Layout
 from tladapt.training.result import Result, save_model
 from tladapt.training.state import State
+
+PICTURES, MISTAKES = 20, 24  # how many the page of a run shows of each domain, and of what went wrong
 
 
 def finish(keeper: Keeper, state: State, layout: Layout, started: float) -> Result:
@@ -106,9 +110,40 @@ def _write(
     arrays |= {name: after[name] for name in ("source_labels", "target_labels")}
     if logits is not None and scenario.test is not None:
         arrays |= {"test_logits": logits, "test_labels": np.asarray(scenario.test.y)}
+        arrays |= mistakes(scenario.test, logits)
+    arrays |= samples(scenario)
     folder.write_arrays("outputs.npz", arrays)
+    folder.write_json("data.json", keeper.assembly.data.record())
     save_model(folder, result, keeper.record, keeper.assembly)
     facts = folder.read_json("environment.json") | facts
     facts["seconds"] = round(facts.get("seconds", 0.0) + time.perf_counter() - started, 3)
     folder.write_json("environment.json", facts)
     folder.write_json("summary.json", result.metrics)
+
+
+def samples(scenario: Scenario) -> dict[str, np.ndarray]:
+    """Return a few examples of the source, with labels, and of the target as pictures; nothing where there are none."""
+    arrays = {}
+    for role, domain in (("source", scenario.source[0]), ("target", scenario.target)):
+        index = some_of_each_class(domain, PICTURES)
+        if (shown := pictures(domain, index)) is not None:
+            arrays[f"pictures_{role}"] = shown
+            if domain.y is not None:
+                arrays[f"pictures_{role}_labels"] = domain.y[index]
+    return arrays
+
+
+def mistakes(test: Domain, logits: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the test examples that the model is most certain about and wrong, as positions and as pictures.
+
+    Where several examples are of one independent unit (`test.groups`), the one with the highest confidence stands for
+    it.
+    """
+    confidence, wrong = softmax(logits).max(axis=1), predict(logits) != test.y
+    order = np.argsort(-np.where(np.isnan(confidence), 0.0, confidence), kind="stable")
+    order = order[wrong[order]]
+    if test.groups is not None:
+        order = order[np.sort(np.unique(test.groups[order], return_index=True)[1])]
+    index = order[:MISTAKES]
+    shown = pictures(test, index)
+    return {"mistakes": index} | ({} if shown is None else {"mistakes_pictures": shown})

@@ -36,15 +36,6 @@ def indices(labels: Sequence[str], classes: Sequence[str], *, called: str) -> np
     return np.array([place[label] for label in labels], np.int32)
 
 
-def absent(classes: Sequence[str], y: np.ndarray | None, *, called: str) -> list[str]:
-    """Return a note in words where some classes have no example."""
-    if y is None:
-        return []
-    none = [name for index, name in enumerate(classes) if not np.any(y == index)]
-    shown = ", ".join(none[:5]) + (" ..." if len(none) > 5 else "")
-    return [f"{called} has no example of {len(none)} of the {len(classes)} classes: {shown}."] if none else []
-
-
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Npz(ScenarioEntry):
     """Arrays in one .npz: source_x, source_y, target_x; and, where given, the other `NAMES`.

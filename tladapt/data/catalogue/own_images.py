@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from tladapt.data.catalogue.entry import ScenarioEntry
 from tladapt.data.catalogue.files import damaged, sha256
 from tladapt.data.catalogue.images import IMAGE_SUFFIXES, ImageFiles, channels_of, check_size, gather
-from tladapt.data.catalogue.own import absent, indices
+from tladapt.data.catalogue.own import indices
 from tladapt.data.domain import Domain, Scenario
 from tladapt.errors import MissingDataError, UsageError
 from tladapt.registry import suggest
@@ -43,14 +43,13 @@ def _scenario(
     pixels = gather([ImageFiles(one.files, size, channels) for one in sets])
     labels = [one.labels and indices(one.labels, classes, called=f"domain {one.name!r}") for one in sets]
     domains = {id(one): Domain(x, y, name=one.name) for one, x, y in zip(sets, pixels, labels, strict=True)}
-    notes = [note for one in sets for note in absent(classes, domains[id(one)].y, called=f"domain {one.name!r}")]
     return Scenario(
         [domains[id(one)] for one in sources],
         domains[id(target)],
         None if test is None else domains[id(test)],
         validation=None if validation is None else domains[id(validation)],
         classes=classes,
-        origin={**origin, "notes": notes},
+        origin=origin,
     )
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from tladapt.data.catalogue.entry import ScenarioEntry
 from tladapt.data.catalogue.files import data_directory
 from tladapt.data.catalogue.images import check_size, decode, gather
-from tladapt.data.catalogue.own import absent, indices
+from tladapt.data.catalogue.own import indices
 from tladapt.data.domain import Domain, Scenario
 from tladapt.errors import DamagedDataError, MissingDataError, MissingPackageError, UsageError
 from tladapt.registry import suggest
@@ -213,16 +213,14 @@ class Prepared(ScenarioEntry):
         if source.is_image:
             inputs = gather(inputs)
         domains: list[Domain | None] = []
-        notes: list[str] = []
         for (one, split), have in zip(wanted, read, strict=True):
             if have is None:
                 domains.append(None)
                 continue
             called = f"tfds:{one.name} {split}"
             y = indices(have[1], source.classes, called=called)
-            notes += absent(source.classes, y, called=called)
             domains.append(Domain(inputs.pop(0), y, name=one.name if len(domains) < 2 else f"{one.name} {split}"))
         first, second, test, validation = domains
         assert first is not None and second is not None
-        origin = {"files": {str(one.folder): "" for one in (source, target)}, "notes": notes}
+        origin = {"files": {str(one.folder): "" for one in (source, target)}}
         return Scenario(first, second, test, validation=validation, classes=source.classes, origin=origin)
