@@ -16,6 +16,8 @@ COMMANDS = {
     "predict": "Predict classes and probabilities for new inputs.",
     "schedules": "Show how the schedules of lambda and of the learning rate differ, as a table or a page.",
     "list": "List methods, backbones, data, validators, recipes or penalties.",
+    "doctor": "Examine data before training: ranges, classes, equal examples, shift.",
+    "report": "Write one page about a run, or a comparison of runs.",
     "demo": "Train source-only, DANN and MK-MMD on the embedded scenario, and compare them.",
 }
 

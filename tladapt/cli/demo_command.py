@@ -37,6 +37,7 @@ def command(out: str, seeds: int, steps: int, data_seed: int, methods: str, no_f
     import tladapt
     from tladapt.cli.progress import Progress
     from tladapt.cli.train_command import draw
+    from tladapt.reporting import write_report
 
     configs = _configs(methods, steps)
     scenario = tladapt.load("digits-photo", seed=data_seed)
@@ -52,11 +53,14 @@ def command(out: str, seeds: int, steps: int, data_seed: int, methods: str, no_f
         for seed, folder in zip(range(seeds), folders[-seeds:], strict=True):
             if not no_figures and not (folder / "figures").is_dir():
                 draw(folder, progress, seed)
+            write_report([folder])
+    page = write_report(folders, place / "report.html")
     _show(folders, as_json)
     if not as_json:
         click.echo(f"\nTrained in {training / 60:.1f} minutes. Contrast, network and recipe were fixed")
         click.echo("with target labels in sight, on data seeds 100 to 102 of digits-photo.")
         click.echo(f"Run folders{'' if no_figures else ' with figures'}: {place.resolve()}")
+        click.echo(f"The comparison as a page: {page.resolve()}")
 
 
 def _configs(methods: str, steps: int) -> dict[str, Any]:

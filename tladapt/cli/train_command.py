@@ -125,6 +125,7 @@ def train(given: dict[str, Any], options: Options) -> list[Any]:
     keep_compiled()
     import tladapt
     from tladapt.cli.progress import Progress
+    from tladapt.reporting import write_report
 
     first, count = given["seed"], given["seeds"]
     _check_ways(given)
@@ -149,9 +150,12 @@ def train(given: dict[str, Any], options: Options) -> list[Any]:
         for seed, folder, ended in zip(seeds, folders, finished, strict=True):
             if ended:
                 progress.say(f"the run in {folder} had finished before", seed)
-    if not given["no_figures"]:
-        for seed, folder in zip(seeds, folders, strict=True):
+    for seed, folder in zip(seeds, folders, strict=True):
+        if not given["no_figures"]:
             draw(folder, progress, seed)
+        write_report([folder])
+    if len(folders) > 1:
+        write_report(folders, out / "report.html")
     return results
 
 

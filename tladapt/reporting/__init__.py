@@ -3,6 +3,7 @@
 from tladapt.reporting.figures import write_figures
 from tladapt.reporting.folder import RunFiles, read_run
 from tladapt.reporting.render import to_csv, to_latex, to_markdown, to_rich
+from tladapt.reporting.report import write_report
 from tladapt.reporting.tables import Table, results_table
 
 __all__ = [
@@ -15,4 +16,5 @@ __all__ = [
     "to_markdown",
     "to_rich",
     "write_figures",
+    "write_report",
 ]

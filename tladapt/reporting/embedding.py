@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -9,75 +10,40 @@ import numpy as np
 from tladapt.reporting.confusion import class_names
 from tladapt.reporting.curves import title_of
 from tladapt.reporting.folder import RunFiles
+from tladapt.reporting.projection import mapped, thinned
 from tladapt.reporting.style import SOURCE, TARGET, new_figure
 
 _NAMED = 40  # more classes than this get no names and no legend
 _SLICES = 8  # source and target points are drawn in turns, so that neither domain hides the other
-_KEPT = 50  # principal components that t-SNE starts from
 _LEGEND = {"handletextpad": 0.2, "alignment": "left", "title_fontproperties": {"weight": "bold", "size": 8}}
 
 
-def project(features: Any, *, seed: int = 0) -> np.ndarray:
-    """Map features to the plane by t-SNE on their first 50 principal components.
-
-    Args:
-      features: `[n, d]`; those of both domains together, or distances between the two would mean nothing.
-      seed: of t-SNE.
-
-    Returns:
-      `[n, 2]` float64. Only neighbourhoods can be read off it: axes have no unit, sizes and gaps no scale.
-
-    Source: van der Maaten and Hinton, "Visualizing Data using t-SNE", JMLR 9 (2008).
-    """
-    from sklearn.decomposition import PCA
-    from sklearn.manifold import TSNE
-    from threadpoolctl import threadpool_limits  # comes with scikit-learn
-
-    x = np.asarray(features, dtype=np.float64)
-    x = x - x.mean(axis=0, keepdims=True)
-    scale = np.abs(x).max(initial=0.0)
-    n, d = x.shape
-    if n < 5 or d < 2 or scale == 0:  # too little for neighbourhoods: shown as it is
-        return np.concatenate([x, np.zeros((n, 2))], axis=1)[:, :2]
-    tsne = TSNE(2, perplexity=min(30.0, (n - 1) / 3), init="pca", max_iter=500, random_state=seed)
-    # One thread: on a busy machine the threads of both wait for each other, up to 70 times longer than one needs.
-    with threadpool_limits(1):
-        principal = PCA(min(_KEPT, d, n), random_state=seed).fit_transform(x / scale)
-        return np.asarray(tsne.fit_transform(principal), dtype=np.float64)
-
-
-def embedding_figure(run: RunFiles, *, seed: int = 0) -> Any:
+def embedding_figure(run: RunFiles, *, maps: Mapping[str, np.ndarray] | None = None) -> Any:
     """Draw source and target features before and after training, coloured by domain and by class.
 
     Args:
       run: a run's files, with features among the outputs.
-      seed: of t-SNE.
+      maps: from `mapped`; None: made here.
 
     Returns:
       A matplotlib figure, or None where the run kept no features, or features that are not finite.
     """
     outputs = run.outputs()
-    moments = [name for name in ("before", "after") if {f"{name}_source", f"{name}_target"} <= outputs.keys()]
-    kept = [outputs[f"{moment}_{domain}"] for moment in moments for domain in ("source", "target")]
-    if not kept or not all(np.isfinite(features).all() for features in kept):
+    maps = mapped(outputs) if maps is None else maps
+    if not maps:
         return None
     names = class_names(run, _number_of_classes(run, outputs))
-    figure = new_figure(3.1 * len(moments) + 1.9, 6.75)
+    figure = new_figure(3.1 * len(maps) + 1.9, 6.75)
     figure.set_layout_engine("compressed")  # panels are square: no room is left between them
-    grid = figure.subplots(2, len(moments), squeeze=False)
-    for column, moment in enumerate(moments):
-        source, target = outputs[f"{moment}_source"], outputs[f"{moment}_target"]
-        points = project(np.concatenate([source, target]), seed=seed)
-        first, second = points[: len(source)], points[len(source) :]
+    grid = figure.subplots(2, len(maps), squeeze=False)
+    for column, (moment, points) in enumerate(maps.items()):
+        known = []
+        for domain in ("source", "target"):
+            count = len(outputs[f"{moment}_{domain}"])
+            known.append(outputs.get(f"{domain}_labels", np.full(count, -1))[thinned(count)])
+        first, second = points[: len(known[0])], points[len(known[0]) :]
         _by_domain(grid[0, column], first, second)
-        _by_class(
-            grid[1, column],
-            first,
-            second,
-            outputs.get("source_labels", np.full(len(first), -1)),
-            outputs.get("target_labels", np.full(len(second), -1)),
-            names,
-        )
+        _by_class(grid[1, column], first, second, known[0], known[1], names)
         grid[0, column].set_title(f"{moment.capitalize()} training, by domain")
         grid[1, column].set_title(f"{moment.capitalize()} training, by class")
     for axes in grid.flat:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
+import os
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -33,6 +35,15 @@ class RunFiles:
     def of_kind(self, kind: str) -> list[Mapping[str, Any]]:
         """Return the rows of one kind ("train" or "eval"), in the order of their steps."""
         return sorted((row for row in self.rows if row.get("kind") == kind), key=lambda row: row["step"])
+
+    def record(self, name: str) -> dict[str, Any]:
+        """Read another JSON file of the folder ("environment.json", "data.json"); empty where the run has none.
+
+        Raises:
+          DamagedDataError: for a file that is no JSON object.
+        """
+        file = self.path / name
+        return _read_json(file) if file.is_file() else {}
 
     def outputs(self) -> dict[str, np.ndarray]:
         """Read `outputs.npz` (logits, labels, features before and after); empty where the run has none.
@@ -86,6 +97,24 @@ def read_run(folder: str | Path, *, finished: bool = False) -> RunFiles:
             " steps. Go on with the command that started it and --resume."
         )
     return RunFiles(path, config, rows, summary)
+
+
+def write_whole(file: Path, content: bytes) -> Path:
+    """Write a file whole or not at all, and return it.
+
+    Raises:
+      RunFolderError: where it cannot be written; what was there before stays.
+    """
+    half = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        half.write_bytes(content)
+        os.replace(half, file)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            half.unlink()
+        raise RunFolderError(f"{file} cannot be written ({error.strerror or error}).") from error
+    return file
 
 
 def _read_json(file: Path) -> dict[str, Any]:

@@ -21,10 +21,10 @@ _LEGEND = (
 
 def to_markdown(table: Table) -> str:
     """Return the table as GitHub Markdown, the legend and notes below it."""
-    header, body = _cells(table)
+    header, body = cells(table)
     lines = ["| " + " | ".join(cell.replace("|", r"\|") for cell in row) + " |" for row in (header, *body)]
     lines.insert(1, "| " + " | ".join("---" if name in _LEFT else "---:" for name in header) + " |")
-    return "\n".join([*lines, "", *_footnotes(table)]) + "\n"
+    return "\n".join([*lines, "", *footnotes(table)]) + "\n"
 
 
 def to_latex(table: Table) -> str:
@@ -34,7 +34,7 @@ def to_latex(table: Table) -> str:
     def escape(text: str) -> str:
         return "".join(special.get(letter, letter) for letter in text)
 
-    header, body = _cells(table)
+    header, body = cells(table)
     columns = "".join("l" if name in _LEFT else "r" for name in header)
     rows = [" & ".join(escape(cell) for cell in row) + r" \\" for row in (header, *body)]
     inside = [r"\toprule", rows[0], r"\midrule", *rows[1:], r"\bottomrule"]
@@ -72,7 +72,7 @@ def to_rich(table: Table, *, title: str | None = None) -> Any:
     from rich.table import Table as RichTable
     from rich.text import Text
 
-    header, body = _cells(table)
+    header, body = cells(table)
     shared = []
     for name in ("scenario", "recipe", "runs"):
         column = header.index(name)
@@ -82,7 +82,7 @@ def to_rich(table: Table, *, title: str | None = None) -> Any:
     titles = [title] if title else []
     drawn = RichTable(
         title="\n".join([*titles, ", ".join(shared)]) or None,
-        caption="\n".join(_footnotes(table)),
+        caption="\n".join(footnotes(table)),
         title_justify="left",
         caption_justify="left",
         box=box.SIMPLE_HEAD,
@@ -93,17 +93,17 @@ def to_rich(table: Table, *, title: str | None = None) -> Any:
         numbers = name not in _LEFT
         heading = Text(name.replace(" ", "\n") if numbers else name)
         drawn.add_column(heading, justify="right" if numbers else "left", no_wrap=name not in _WRAPPED, overflow="fold")
-    for row, cells in zip(table.rows, body, strict=True):
-        texts = [Text(cell.replace(" ± ", "±")) for cell in cells]
+    for row, line in zip(table.rows, body, strict=True):
+        texts = [Text(cell.replace(" ± ", "±")) for cell in line]
         drawn.add_row(*texts, style="dim" if row.is_oracle else None)
     return drawn
 
 
-def _without(cells: list[str], position: int) -> list[str]:
-    return cells[:position] + cells[position + 1 :]
+def _without(line: list[str], position: int) -> list[str]:
+    return line[:position] + line[position + 1 :]
 
 
-def _cells(table: Table) -> tuple[list[str], list[list[str]]]:
+def cells(table: Table) -> tuple[list[str], list[list[str]]]:
     """Return header and cells as text; columns that would say nothing (equal settings, one validator) are left out."""
     validators = {row.validator for row in table.rows}
     chosen = f"chosen ({validators.pop()})" if len(validators) == 1 else "chosen (by its validator)"
@@ -125,10 +125,11 @@ def _cells(table: Table) -> tuple[list[str], list[list[str]]]:
         del columns["settings"]
     if chosen != "chosen (by its validator)":
         del columns["validator"]
-    return list(columns), [list(cells) for cells in zip(*columns.values(), strict=True)]
+    return list(columns), [list(line) for line in zip(*columns.values(), strict=True)]
 
 
-def _footnotes(table: Table) -> list[str]:
+def footnotes(table: Table) -> list[str]:
+    """Return what a reader of the table has to know, a sentence or two each."""
     return [_LEGEND, *table.notes]
 
 

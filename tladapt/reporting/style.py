@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
-import os
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from tladapt.errors import MissingPackageError, RunFolderError
+from tladapt.errors import MissingPackageError
+from tladapt.reporting.folder import write_whole
 
 # Okabe and Ito's palette, safe for the colour-blind, ordered so that neighbours differ in lightness as well.
 BLACK, ORANGE, BLUE, GREEN, RED, SKY, PURPLE = (
@@ -93,13 +92,4 @@ def save_figure(figure: Any, file: Path) -> Path:
     buffer = io.BytesIO()
     # "tight": the solver of the layout may leave a label of a square panel half outside the page.
     figure.savefig(buffer, format="png", dpi=DPI, facecolor="white", bbox_inches="tight", pad_inches=0.08)
-    half = file.with_name(f".{file.name}.{os.getpid()}")
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        half.write_bytes(buffer.getvalue())
-        os.replace(half, file)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            half.unlink()
-        raise RunFolderError(f"the figure {file} cannot be written ({error.strerror or error}).") from error
-    return file
+    return write_whole(file, buffer.getvalue())

@@ -54,6 +54,8 @@ class Row:
         chose, at the step that test labels chose; and on the source's held-out examples.
       gain: of `last` over source-only; None where there is no source-only run under the same settings.
       pairs: the (data seed, seed) of each run.
+      folders: of the runs, in the order of `pairs`.
+      baselines: folders of the source-only runs that `gain` is over.
     """
 
     scenario: str
@@ -68,6 +70,8 @@ class Row:
     source: Measure
     gain: Gain | None
     pairs: tuple[Pair, ...]
+    folders: tuple[str, ...] = ()
+    baselines: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,6 +106,7 @@ def results_table(runs: Sequence[RunFiles]) -> Table:
     rows = []
     for key, group in groups.items():
         first = next(iter(group.values()))
+        gain, baselines = _gain(key, groups, flat)
         rows.append(
             Row(
                 scenario=_name(first, "scenario"),
@@ -114,8 +119,10 @@ def results_table(runs: Sequence[RunFiles]) -> Table:
                 chosen=_measure(group, "chosen/target/accuracy"),
                 oracle=_measure(group, "oracle/target/accuracy"),
                 source=_measure(group, "source/accuracy"),
-                gain=_gain(key, groups, flat),
+                gain=gain,
                 pairs=tuple(group),
+                folders=tuple(str(run.path) for run in group.values()),
+                baselines=baselines,
             )
         )
     if any(len({pair[0] for pair in row.pairs}) > 1 for row in rows):
@@ -124,9 +131,35 @@ def results_table(runs: Sequence[RunFiles]) -> Table:
         )
     if any(row.gain is None and not _plain(row) and not math.isnan(row.last.mean) for row in rows):
         notes.append("No gain (–) where no source-only run has the same settings and seeds.")
+    notes += [text for row in rows for text in worse_than_source_only(row)]
     blocks = list(dict.fromkeys((row.scenario, row.recipe) for row in rows))
     rows.sort(key=lambda row: (blocks.index((row.scenario, row.recipe)), row.is_oracle, row.method != BASELINE))
     return Table(tuple(rows), tuple(notes))
+
+
+def worse_than_source_only(row: Row) -> list[str]:
+    """Say that a row is worse than the source-only runs it was compared with, and name them; else nothing.
+
+    With several shared seeds it is said where the whole interval of the difference lies below 0. With one it is said
+    as what it is: one difference.
+    """
+    gain = row.gain
+    if gain is None or math.isnan(gain.mean) or not gain.mean < 0:
+        return []
+    called = f"{row.method}{' [oracle]' if row.is_oracle else ''}{f' ({row.settings})' if row.settings else ''}"
+    named = ", ".join(row.baselines[:3]) + (f" and {len(row.baselines) - 3} more" if len(row.baselines) > 3 else "")
+    if gain.pairs == 1:
+        return [
+            f"{called} on {row.scenario} ends {-gain.mean:.1f} points below source-only on the same seed ({named}). One"
+            " seed proves little: train both with more seeds before concluding that adaptation hurts here."
+        ]
+    if not gain.high < 0:
+        return []
+    return [
+        f"{called} on {row.scenario} is worse than source-only: by {-gain.mean:.1f} points [{-gain.high:.1f},"
+        f" {-gain.low:.1f}] over {gain.pairs} seeds, against {named}. Try a smaller weight of the adaptation term, a"
+        " slower schedule of it, or more steps; look at whether the label sets and class shares of the domains differ."
+    ]
 
 
 def _plain(row: Row) -> bool:
@@ -221,23 +254,26 @@ def _measure(group: Mapping[Pair, RunFiles], key: str) -> Measure:
 
 def _gain(
     mine: str, groups: Mapping[str, Mapping[Pair, RunFiles]], flat: Mapping[str, Mapping[str, Any]]
-) -> Gain | None:
+) -> tuple[Gain | None, tuple[str, ...]]:
     def shared(settings: Mapping[str, Any]) -> dict[str, Any]:
         own = (key for key in settings if key.split(".")[0] in _METHODS_OWN or _says_oracle(key))
         return {key: settings[key] for key in settings.keys() - set(own)}
 
     if _method(flat[mine]) == BASELINE and not _is_oracle(next(iter(groups[mine].values()))):
-        return None
+        return None, ()
     base: dict[Pair, float] = {}
+    folders: dict[Pair, str] = {}
     for key, group in groups.items():
         plain = _method(flat[key]) == BASELINE and not _is_oracle(next(iter(group.values())))
         if plain and shared(flat[key]) == shared(flat[mine]):
             base = _values(group, "target/accuracy") | base
+            folders = {pair: str(run.path) for pair, run in group.items()} | folders
     values = _values(groups[mine], "target/accuracy")
     common = [pair for pair in values if pair in base]
     if not common:
-        return None
-    return _paired(np.array([values[pair] - base[pair] for pair in common]))
+        return None, ()
+    gain = _paired(np.array([values[pair] - base[pair] for pair in common]))
+    return gain, tuple(folders[pair] for pair in common)
 
 
 def _paired(differences: np.ndarray) -> Gain:

@@ -1,0 +1,73 @@
+"""From run folders to one page: `report.html`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from tladapt.errors import UsageError
+from tladapt.reporting.comparison_page import comparison_page
+from tladapt.reporting.folder import RunFiles, read_run, write_whole
+from tladapt.reporting.run_page import run_page
+from tladapt.reporting.tables import BASELINE, results_table, worse_than_source_only
+
+
+def write_report(
+    folders: Sequence[str | Path], out: str | Path | None = None, *, against: Sequence[str | Path] = ()
+) -> Path:
+    """Write one self-contained page about a run, or about several that are compared.
+
+    Args:
+      folders: of runs, or folders that hold runs at any depth.
+      out: the file; None: `report.html` in the folder, where one is given.
+      against: source-only runs to hold a single run against; with several runs, they join the comparison.
+
+    Returns:
+      The file.
+
+    Raises:
+      RunFolderError: for a folder that holds no run, or a file that cannot be written.
+      UsageError: for no folder, several folders without `out`, or runs in `against` that cannot be compared with.
+      DamagedDataError: for a file of a run that is garbled.
+    """
+    runs = [read_run(path) for path in _found(folders)]
+    base = [read_run(path) for path in _found(against)]
+    if not runs:
+        raise UsageError("a report needs the folder of at least one run.")
+    if out is None:
+        if len(folders) != 1:
+            raise UsageError(f"{len(folders)} folders have no place of their own for the page; say --out FILE.html.")
+        out = Path(folders[0]) / "report.html"
+    page = run_page(runs[0], claims=_claims(runs[0], base)) if len(runs) == 1 else comparison_page([*runs, *base])
+    return write_whole(Path(out), page.encode())
+
+
+def _found(folders: Sequence[str | Path]) -> list[Path]:
+    """Return the folders of runs: those given, or those inside them."""
+    found: list[Path] = []
+    for folder in map(Path, folders):
+        inside = [folder] if (folder / "config.json").is_file() else []
+        if not inside and folder.is_dir():
+            files = sorted(folder.glob("**/config.json"))
+            inside = [file.parent for file in files if file.parent.name != "model"]
+        if not inside:
+            read_run(folder)  # says what is wrong with it
+        found += [path for path in inside if path not in found]
+    return found
+
+
+def _claims(run: RunFiles, base: Sequence[RunFiles]) -> list[str]:
+    """Say where a run stands against source-only runs."""
+    if not base:
+        return []
+    table = results_table([run, *base])
+    mine = [row for row in table.rows if str(run.path) in row.folders]
+    if not mine or mine[0].gain is None:
+        named = ", ".join(str(one.path) for one in base)
+        raise UsageError(
+            f"{run.path} cannot be held against {named}: a finished {BASELINE} run was expected, of the same scenario,"
+            " recipe, network, number of steps and seed, with a labelled test set."
+        )
+    gain = mine[0].gain
+    words = f"{gain.mean:+.1f} points against source-only under the same settings ({', '.join(mine[0].baselines)})."
+    return worse_than_source_only(mine[0]) or [words]
