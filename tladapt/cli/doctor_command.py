@@ -55,11 +55,23 @@ def command(ctx: click.Context, data: str, data_dir: str | None, out: str | None
 
 
 def _picture(scenario: Any, out: Path) -> None:
-    from tladapt.reporting.samples import samples_figure
+    """Draw samples of both domains."""
+    from tladapt.data.pictures import pictures, some_of_each_class
+    from tladapt.evaluation.doctor import flattened
+    from tladapt.reporting.samples import picture_samples, vector_samples
     from tladapt.reporting.style import save_figure, style
 
+    source, target = scenario.source[0], scenario.target
+    index = some_of_each_class(source, 30)
+    first, second = pictures(source, index), pictures(target, some_of_each_class(target, 30))
+    names, title = (source.name or "source", target.name or "target"), scenario.name
     with style():
-        save_figure(samples_figure(scenario), out)
+        if first is not None and second is not None:
+            labels = [scenario.classes[label] for label in source.y[index]]
+            figure = picture_samples(first, second, labels=labels, names=names, title=title)
+        else:
+            figure = vector_samples(flattened(source, 500), flattened(target, 500), names=names, title=title)
+        save_figure(figure, out)
 
 
 def _show(report: Any, out: str | None) -> None:
@@ -74,11 +86,11 @@ def _show(report: Any, out: str | None) -> None:
     for name in ("", "domain", "examples", "shape", "range", "mean", "deviation"):
         table.add_column(name, justify="right" if name in ("examples", "mean", "deviation") else "left")
     for facts in report.domains:
-        shape, span = "x".join(map(str, facts.shape)), f"{facts.minimum:.4g} to {facts.maximum:.4g}"
+        shape, span = "x".join(map(str, facts.shape)), facts.span()
         numbers = [f"{facts.mean:.4g}", f"{facts.deviation:.4g}"]
         table.add_row(facts.role, Text(facts.name or "-"), f"{facts.examples:,}", shape, span, *numbers)
     console.print(table)
-    counts = [f"{name} {count:,}" for name, count in report.classes.items()]
+    counts = [f"{name}: {count:,}" for name, count in report.classes.items()]
     shown = ", ".join(counts[:20]) + (f" and {len(counts) - 20} more" if len(counts) > 20 else "")
     console.print(f"Source examples of each class: {shown}", markup=False)
     for finding in report.findings:

@@ -66,7 +66,12 @@ class DomainFacts(NamedTuple):
     def range(self) -> str:
         """Return the range in words, as the model reads it."""
         kind = "8-bit, read as 0 to 1" if self.dtype == "uint8" else self.dtype
-        return f"{self.minimum:.4g} to {self.maximum:.4g} ({kind})"
+        return f"{self.span()} ({kind})"
+
+    def span(self) -> str:
+        """Return "0 to 1": the range, a rounding error beside the other end as 0."""
+        extent = max(abs(self.minimum), abs(self.maximum))
+        return " to ".join(f"{0 if abs(end) < 5e-4 * extent else end:.4g}" for end in (self.minimum, self.maximum))
 
 
 @dataclasses.dataclass(frozen=True)

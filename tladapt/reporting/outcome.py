@@ -53,7 +53,7 @@ def _score_table(scores: list[ClassScore]) -> Markup:
         return [score.name, f"{score.examples:,}", cell(score.recall, bar=True), cell(score.precision), cell(score.f1)]
 
     mean = ClassScore(
-        "mean over classes",
+        "mean",
         sum(score.examples for score in scores),
         float(np.nanmean([score.recall for score in scores])),
         float(np.nanmean([score.precision for score in scores]))
@@ -63,7 +63,7 @@ def _score_table(scores: list[ClassScore]) -> Markup:
     )
     head = ["class", "examples", "accuracy (%)", "precision (%)", "F1 (%)"]
     ordered = scores if len(scores) <= LISTED else sorted(scores, key=lambda s: (math.isnan(s.recall), s.recall))
-    caption = "Each class of the target's test set, last step. The mean of F1 is macro-F1."
+    caption = "Each class of the target's test set, last step. The mean of F1 is macro-F1; each class counts the same."
     first = ordered if len(ordered) <= LISTED else ordered[:20]
     shown = table(head, [*map(line, first), line(mean)], caption=caption, strong=(len(first),))
     if len(first) == len(ordered):
@@ -120,9 +120,12 @@ def calibration(run: RunFiles) -> list[Markup]:
     bins, error = reliability(*found)
     over = sum(share * (sure - accuracy) for sure, accuracy, share in bins)
     side = "over-confident" if over > 0 else "under-confident"
+    whole = f"Taken together, the model is {side} on the target by {100 * abs(over):.1f} points."
+    if abs(over) < 0.005:
+        whole = "Taken together, it is neither over- nor under-confident on the target."
     words = (
         f"Expected calibration error (ECE) {100 * error:.1f} %: confidence and accuracy differ by that much on average."
-        f" Taken together, the model is {side} on the target by {100 * abs(over):.1f} points."
+        f" {whole}"
     )
     rows = [[f"{sure:.3f}", f"{accuracy:.3f}", f"{share:.1%}"] for sure, accuracy, share in bins]
     numbers = details(

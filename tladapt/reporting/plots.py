@@ -48,7 +48,7 @@ def dot_chart(title: str, groups: Sequence[tuple[str, Sequence[float], tuple[flo
     parts.append(tag("text", "target accuracy, last step (%)", x=width / 2, y=height - 2, text_anchor="middle"))
     for place, (name, values, ends) in enumerate(groups):
         middle, look = row * place + 27, colour(place)
-        parts.append(tag("text", name, x=left, y=middle - 11, style="fill:var(--ink)"))
+        parts.append(tag("text", name, x=left, y=middle - 11, class_="over"))
         if ends is not None:
             a, b = x(max(low, ends[0])), x(min(high, ends[1]))
             parts.append(_styled(a, middle, b, middle, f"stroke:{look};stroke-width:7;opacity:0.28"))

@@ -55,7 +55,7 @@ def trained_on(run: RunFiles) -> list[Markup]:
     if data.get("domains"):
         rows = []
         for domain in data["domains"]:
-            span = f"{domain['minimum']:.3g} to {domain['maximum']:.3g}" if domain["minimum"] is not None else "–"
+            span = "–" if domain["minimum"] is None else _span(domain["minimum"], domain["maximum"])
             moments = ["–" if domain[name] is None else f"{domain[name]:.3f}" for name in ("mean", "deviation")]
             shape = " × ".join(map(str, domain["shape"]))
             rows.append([domain["role"], domain["name"] or "–", f"{domain['examples']:,}", shape, span, *moments])
@@ -84,6 +84,12 @@ def trained_on(run: RunFiles) -> list[Markup]:
     if command is not None:
         parts += [tag("h3", "The command that made it"), tag("pre", command, tabindex="0")]
     return parts
+
+
+def _span(low: float, high: float) -> str:
+    """Return a range, a rounding error beside the other end as 0."""
+    extent = max(abs(low), abs(high))
+    return " to ".join(f"{0 if abs(end) < 5e-4 * extent else end:.3g}" for end in (low, high))
 
 
 def _class_counts(counts: dict[str, int]) -> Markup:

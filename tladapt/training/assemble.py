@@ -12,7 +12,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from tladapt.data import Domain, Feed, Scenario, examples, feed
-from tladapt.data import Domain, Scenario, examples, feed
 from tladapt.data.doctor import Examination, examine
 from tladapt.errors import UsageError
 from tladapt.methods.base import Method, Start
