@@ -135,3 +135,29 @@ def make_run(tmp_path):
         return write_run(tmp_path / name, **options)
 
     return make
+
+
+def add_pictures(folder: Path) -> Path:
+    """Add what a run on images writes for its page: pictures, the data doctor's record, the surroundings."""
+    rng = np.random.default_rng(0)
+    with np.load(folder / "outputs.npz") as outputs:
+        arrays = dict(outputs)
+    if "test_logits" in arrays:
+        wrong = np.flatnonzero(arrays["test_logits"].argmax(1) != arrays["test_labels"])[:5]
+        arrays |= {"mistakes": wrong, "mistakes_pictures": rng.integers(0, 256, (len(wrong), 8, 8, 3), np.uint8)}
+    arrays |= {f"pictures_{role}": rng.integers(0, 256, (4, 8, 8, 1), np.uint8) for role in ("source", "target")}
+    arrays["pictures_source_labels"] = np.arange(4)
+    np.savez(folder / "outputs.npz", **arrays)
+    domain = {"role": "source", "name": "scans", "examples": 800, "shape": [8, 8, 1], "dtype": "uint8"}
+    numbers = {"minimum": 0.0, "maximum": 1.0, "mean": 0.3, "deviation": 0.2}
+    data = {"domains": [{**domain, **numbers}], "classes": {"0": 400, "1": 400}}
+    (folder / "data.json").write_text(json.dumps(data))
+    facts = {
+        "tladapt": "0.1.0",
+        "packages": {"jax": "0.10.2"},
+        "devices": ["cpu"],
+        "seconds": 90.0,
+        "arguments": ["/usr/bin/tladapt", "train", "--data", "own data.npz"],
+    }
+    (folder / "environment.json").write_text(json.dumps(facts))
+    return folder

@@ -79,7 +79,8 @@ def proxy_a_distance(source: Any, target: Any, *, penalty: float = 1.0, seed: in
     held = np.concatenate([x[count // 2 :] for x in both])
     domain = np.repeat([-1.0, 1.0], count // 2)  # [n]: the same for both halves
     mean, deviation = train.mean(axis=0), train.std(axis=0)
-    scale = np.where(deviation > 1e-6 * max(float(deviation.max(initial=0.0)), 1e-30), deviation, np.inf)
+    # What varies by its own rounding alone is constant.
+    scale = np.where(deviation > 1e-7 * np.abs(train).max(axis=0), deviation, np.inf)
     with _one_thread():
         weights, offset = _logistic((train - mean) / scale, domain, penalty)
     score = (held - mean) / scale @ weights + offset

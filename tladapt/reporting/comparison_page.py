@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Sequence
 
 import numpy as np
@@ -59,7 +60,7 @@ def comparison_page(runs: Sequence[RunFiles]) -> str:
     parts.append(
         section(
             "What was trained on what",
-            paragraph(f"The first run, {first.path.name}; the others in the list below."),
+            paragraph(f"The first run, {_short(first, groups)}; the others in the list below."),
             *trained_on(first),
         )
     )
@@ -100,6 +101,13 @@ def _columns(results: Table) -> tuple[list[str], list[list[str]], list[str]]:
     return [header[place] for place in order], [[row[place] for place in order] for row in body], shared
 
 
+def _short(run: RunFiles, groups: Sequence[Group]) -> str:
+    """Return the path of a run below the folder that all runs share."""
+    paths = [str(other.path.resolve()) for _, _, runs in groups for other in runs]
+    shared = os.path.commonpath(paths)
+    return run.path.name if len(paths) < 2 else os.path.relpath(run.path.resolve(), shared)
+
+
 def _count(n: int, word: str) -> str:
     return f"{n} {word}{'' if n == 1 else 's'}"
 
@@ -130,7 +138,7 @@ def _warnings(groups: Sequence[Group], worse: Sequence[str]) -> list[Markup]:
     for _, _, runs in groups:
         for run in runs:
             for text in (run.summary or {}).get("warnings", []):
-                texts.setdefault(text, []).append(run.path.name)
+                texts.setdefault(text, []).append(_short(run, groups))
     return [warning_list([f"{text} ({', '.join(names)})" if names else text for text, names in texts.items()])]
 
 
@@ -244,7 +252,7 @@ def _maps(groups: Sequence[Group]) -> list[Markup]:
     parts: list[Markup] = []
     for called, _, runs in groups:
         if found := features(runs[0], moments=("after",)):
-            parts += [tag("h3", f"{called} ({runs[0].path.name})"), *found]
+            parts += [tag("h3", f"{called} ({_short(runs[0], groups)})"), *found]
     if not parts:
         return []
     return [paragraph("The first seed of each method."), *parts]
@@ -254,7 +262,7 @@ def _mistakes(groups: Sequence[Group]) -> list[Markup]:
     parts: list[Markup] = []
     for called, _, runs in groups:
         if found := mistakes(runs[0], most=8):
-            parts += [tag("h3", f"{called} ({runs[0].path.name})"), *found]
+            parts += [tag("h3", f"{called} ({_short(runs[0], groups)})"), *found]
     return parts
 
 
@@ -266,7 +274,7 @@ def _runs(groups: Sequence[Group]) -> list[Markup]:
             minutes = f"{facts['seconds'] / 60:.1f}" if "seconds" in facts else "–"
             accuracies = [percent(summary.get(f"{when}target/accuracy")) for when in ("", "chosen/", "oracle/")]
             step = f"{run.config['steps']:,}" if isinstance(run.config.get("steps"), int) else "–"
-            rows.append([run.path.name, called, str(run.config.get("seed", "–")), step, *accuracies, minutes])
+            rows.append([_short(run, groups), called, str(run.config.get("seed", "–")), step, *accuracies, minutes])
             if (command := command_of(run)) is not None:
                 commands.append(command)
     head = ["run", "method", "seed", "steps", "last", "chosen", "oracle (uses test labels)", "minutes"]

@@ -58,7 +58,9 @@ def thinned(count: int) -> np.ndarray:
 def mapped(
     outputs: Mapping[str, np.ndarray], *, to_plane: Callable[[np.ndarray], np.ndarray] = project
 ) -> dict[str, np.ndarray]:
-    """Return maps of the features "before" and "after" training, `[n_s + n_t, 2]`; those not kept, or not finite, not.
+    """Return maps of the features "before" and "after" training, `[n_s + n_t, 2]`; none of those not kept.
+
+    Where features are not finite there is no map at all.
 
     Args:
       outputs: of a run. Of each domain, the examples that `thinned` names are mapped, the source's first.
@@ -69,8 +71,9 @@ def mapped(
         if {f"{moment}_source", f"{moment}_target"} <= outputs.keys():
             parts = [outputs[f"{moment}_{domain}"] for domain in ("source", "target")]
             features = np.concatenate([part[thinned(len(part))] for part in parts])
-            if np.isfinite(features).all():
-                maps[moment] = to_plane(features)
+            if not np.isfinite(features).all():
+                return {}
+            maps[moment] = to_plane(features)
     return maps
 
 

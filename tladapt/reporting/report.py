@@ -9,7 +9,7 @@ from tladapt.errors import UsageError
 from tladapt.reporting.comparison_page import comparison_page
 from tladapt.reporting.folder import RunFiles, read_run, write_whole
 from tladapt.reporting.run_page import run_page
-from tladapt.reporting.tables import BASELINE, results_table, worse_than_source_only
+from tladapt.reporting.tables import BASELINE, Row, results_table
 
 
 def write_report(
@@ -38,7 +38,7 @@ def write_report(
         if len(folders) != 1:
             raise UsageError(f"{len(folders)} folders have no place of their own for the page; say --out FILE.html.")
         out = Path(folders[0]) / "report.html"
-    page = run_page(runs[0], claims=_claims(runs[0], base)) if len(runs) == 1 else comparison_page([*runs, *base])
+    page = run_page(runs[0], row=_held_against(runs[0], base)) if len(runs) == 1 else comparison_page([*runs, *base])
     return write_whole(Path(out), page.encode())
 
 
@@ -56,18 +56,15 @@ def _found(folders: Sequence[str | Path]) -> list[Path]:
     return found
 
 
-def _claims(run: RunFiles, base: Sequence[RunFiles]) -> list[str]:
-    """Say where a run stands against source-only runs."""
+def _held_against(run: RunFiles, base: Sequence[RunFiles]) -> Row | None:
+    """Return the run's row of a table with source-only runs, or None where there are none."""
     if not base:
-        return []
-    table = results_table([run, *base])
-    mine = [row for row in table.rows if str(run.path) in row.folders]
-    if not mine or mine[0].gain is None:
-        named = ", ".join(str(one.path) for one in base)
-        raise UsageError(
-            f"{run.path} cannot be held against {named}: a finished {BASELINE} run was expected, of the same scenario,"
-            " recipe, network, number of steps and seed, with a labelled test set."
-        )
-    gain = mine[0].gain
-    words = f"{gain.mean:+.1f} points against source-only under the same settings ({', '.join(mine[0].baselines)})."
-    return worse_than_source_only(mine[0]) or [words]
+        return None
+    for row in results_table([run, *base]).rows:
+        if str(run.path) in row.folders and row.gain is not None:
+            return row
+    named = ", ".join(str(one.path) for one in base)
+    raise UsageError(
+        f"{run.path} cannot be held against {named}: a finished {BASELINE} run was expected, of the same scenario,"
+        " recipe, network, number of steps and seed, with a labelled test set."
+    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from tladapt.reporting.folder import RunFiles
@@ -11,20 +10,22 @@ from tladapt.reporting.measures import named
 from tladapt.reporting.outcome import calibration, classes_and_confusion, mistakes
 from tladapt.reporting.page import Markup, document, listing, paragraph, percent, render, section, table, tag
 from tladapt.reporting.sections import curves, how_to_read, trained_on, warning_list, whole_config
+from tladapt.reporting.tables import Row, worse_than_source_only
 
 
-def run_page(run: RunFiles, *, claims: Sequence[str] = ()) -> str:
+def run_page(run: RunFiles, *, row: Row | None = None) -> str:
     """Return the page of a run as HTML.
 
     Args:
       run: a run's files; it may be unfinished, and is then shown as far as it got.
-      claims: what was found against other runs, in words; shown among the warnings.
+      row: of the results table, where the run is held against source-only runs.
     """
     summary = run.summary or {}
     name = f"{named(run, 'method')} on {named(run, 'scenario')}"
     oracle = bool(summary.get("oracle_run"))
     badge = tag("span", "oracle: trained on the target's labels", class_="badge") if oracle else ""
-    warnings = [*claims, *summary.get("warnings", [])]
+    worse = [] if row is None else worse_than_source_only(row)
+    warnings = [*worse, *summary.get("warnings", [])]
     if run.summary is None:
         reached = run.rows[-1]["step"] if run.rows else 0
         warnings.insert(
@@ -50,7 +51,7 @@ def run_page(run: RunFiles, *, claims: Sequence[str] = ()) -> str:
         name,
         render(*parts),
         eyebrow="tladapt run",
-        lead=render(badge, paragraph(_verdict(run), class_="lead"), _tiles(run)),
+        lead=render(badge, paragraph(_verdict(run), _standing(row), class_="lead"), _tiles(run)),
         foot=paragraph(f"Run folder: {run.path.resolve()}"),
     )
 
@@ -72,6 +73,13 @@ def _verdict(run: RunFiles) -> str:
         f"After {steps} steps the model is right on {percent(summary['target/accuracy'])} of the target's test"
         f" set{spread}, and on {source} of the held-out source examples."
     )
+
+
+def _standing(row: Row | None) -> str:
+    if row is None or row.gain is None:
+        return ""
+    where = ", ".join(row.baselines)
+    return f" That is {row.gain.mean:+.1f} points against source-only on the same seed ({where})."
 
 
 def _tiles(run: RunFiles) -> Markup:

@@ -26,7 +26,7 @@ def warning_list(texts: Sequence[str]) -> Markup:
     """Return warnings in words, or the word that there are none."""
     if not texts:
         return paragraph("No warnings: none of the usual failures was seen.", class_="fine")
-    return listing(texts, class_="warnings")
+    return listing((text[:1].upper() + text[1:] for text in texts), class_="warnings")
 
 
 def how_to_read() -> Markup:

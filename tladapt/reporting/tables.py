@@ -150,13 +150,13 @@ def worse_than_source_only(row: Row) -> list[str]:
     named = ", ".join(row.baselines[:3]) + (f" and {len(row.baselines) - 3} more" if len(row.baselines) > 3 else "")
     if gain.pairs == 1:
         return [
-            f"{called} on {row.scenario} ends {-gain.mean:.1f} points below source-only on the same seed ({named}). One"
-            " seed proves little: train both with more seeds before concluding that adaptation hurts here."
+            f"On {row.scenario}, {called} ends {-gain.mean:.1f} points below source-only on the same seed ({named})."
+            " One seed proves little: train both with more seeds before concluding that adaptation hurts here."
         ]
     if not gain.high < 0:
         return []
     return [
-        f"{called} on {row.scenario} is worse than source-only: by {-gain.mean:.1f} points [{-gain.high:.1f},"
+        f"On {row.scenario}, {called} is worse than source-only: by {-gain.mean:.1f} points [{-gain.high:.1f},"
         f" {-gain.low:.1f}] over {gain.pairs} seeds, against {named}. Try a smaller weight of the adaptation term, a"
         " slower schedule of it, or more steps; look at whether the label sets and class shares of the domains differ."
     ]

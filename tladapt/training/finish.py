@@ -88,15 +88,9 @@ def summarize(keeper: Keeper, metrics: dict[str, Any]) -> dict[str, Any]:
         "recipe": config.recipe.name,  # type: ignore[union-attr]
         "classes": list(scenario.classes),
         "oracle_run": scenario.is_oracle,
-        "warnings": [*assembly.notes, *health(history, chosen=chosen, schedules=_schedules(config.method))],
+        "warnings": [*assembly.notes, *health(history, chosen=chosen)],
     }
     return dict(jsonable(summary))
-
-
-def _schedules(method: Any) -> list[str]:
-    """Return the names of the lambda schedules of a method, or of those it is combined from."""
-    parts = getattr(method, "methods", (method,))
-    return [part.schedule for part in parts if isinstance(getattr(part, "schedule", None), str)]
 
 
 def _write(

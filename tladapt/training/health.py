@@ -14,7 +14,7 @@ UNSURE = 0.01  # share of confident target examples below which their term does 
 SATURATED, EARLY = 0.99, 0.1  # lambda above this share of its last value within this share of the run
 
 
-def health(history: Rows, *, chosen: Choice | None = None, schedules: Sequence[str] = ()) -> list[str]:
+def health(history: Rows, *, chosen: Choice | None = None) -> list[str]:
     """Return the warnings that a run's log gives rise to; none of them looks at a label of the target.
 
     What the data give rise to (unequal ranges, label sets that differ) the data doctor says before the first step.
@@ -22,11 +22,10 @@ def health(history: Rows, *, chosen: Choice | None = None, schedules: Sequence[s
     Args:
       history: the rows of `metrics.jsonl`.
       chosen: what the validator chose.
-      schedules: names of the method's lambda schedules, where they are known.
     """
     train = [row for row in history if row["kind"] == "train"]
     evaluations = [row for row in history if row["kind"] == "eval"]
-    words = [*_gradients(train), *_discriminator(train), *_saturated(train, schedules), *_collapsed(evaluations)]
+    words = [*_gradients(train), *_discriminator(train), *_saturated(train), *_collapsed(evaluations)]
     if chosen is not None and not chosen.passed:
         words.append(f"no checkpoint could be chosen: {chosen.reason}.")
     return words
@@ -75,19 +74,16 @@ def _discriminator(train: Rows) -> Iterator[str]:
         )
 
 
-def _saturated(train: Rows, schedules: Sequence[str]) -> Iterator[str]:
-    """Find a lambda that rises, and is there before a tenth of the run is done."""
-    if not train or {"constant", "adapt"} & set(schedules):  # these are at their last value from the start, and say so
-        return
-    steps = max(row["step"] for row in train)
+def _saturated(train: Rows) -> Iterator[str]:
+    """Find a lambda that rises, and is there before a tenth of the run is done; a constant one is meant to be there.
+
+    A line of the log is a mean over its steps, so that the first one tells a steep rise from none.
+    """
+    steps = max((row["step"] for row in train), default=0)
     for name in sorted({name for row in train for name in row if name.split("/")[-1] == "lambda"}):
         pairs = [(row["step"], row[name]) for row in train if row.get(name) is not None]
-        if len(pairs) < 3 or pairs[-1][1] <= 0:
-            continue
-        there = [step for step, value in pairs if value >= SATURATED * pairs[-1][1]]
-        # Without the name of its schedule, one that never moves may be constant by design.
-        rises = bool(schedules) or pairs[0][1] < SATURATED * pairs[-1][1]
-        if rises and there[0] <= EARLY * steps:
+        there = [step for step, value in pairs if value >= SATURATED * pairs[-1][1] > 0]
+        if there and pairs[0][0] < there[0] <= EARLY * steps:
             yield (
                 f"{name} is at {SATURATED:.0%} of its last value by step {there[0]:,} of {steps:,}: adaptation pulls"
                 " with full force before there are features worth aligning. The schedule counts steps, not the share of"
