@@ -118,6 +118,19 @@ def test_inputs_without_any_difference_are_said():
     assert ("warn", "values") in found(problem(target=np.full((60, 8, 8, 1), 0.5)))
 
 
+def test_inputs_that_vary_in_the_target_alone_are_a_warning():
+    flat = pixels(80, 0, shape=(5,))
+    flat[:, [1, 4]] = 0.25
+    target = pixels(60, 1, shape=(5,))
+    target[:, 4] = 0.5
+    report = examine(problem(flat, target))
+    assert [(one.severity, one.about) for one in report.findings] == [("warn", "values")]
+    assert (
+        "1 of 5 inputs are constant in the source" in report.texts("warn")[0]
+        and "from 0: 1)" in report.texts("warn")[0]
+    )
+
+
 # ---- classes -------------------------------------------------------------------------------------------------------
 
 

@@ -56,7 +56,7 @@ def test_numbers_on_the_page_are_those_of_the_outputs(make_run):
     assert (cat.examples, cat.recall, cat.precision) == (4, 0.75, 1.0) and cat.f1 == pytest.approx(6 / 7)
     assert dog.precision == 0.75 and np.isnan(owl.recall) and owl.precision == 0.0
     page, words = read(write_report([folder]))
-    assert 'title="cat taken for dog: 1 (25.0%)"' in page and 'title="dog taken for owl: 1 (25.0%)"' in page
+    assert 'title="cat taken for dog: 1 (25.0 %)"' in page and 'title="dog taken for owl: 1 (25.0 %)"' in page
     assert "mean 8 75.0" in words
 
 

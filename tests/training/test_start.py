@@ -75,11 +75,12 @@ def test_another_number_of_classes_draws_a_new_classifier_and_says_so(earlier: t
     params, _, notes = begun(config, more)
     assert not problems.differing(params["backbone"], earlier.weights.params["backbone"])
     assert params["classifier"]["kernel"].shape == (problems.SIZE, 4)
-    assert len(notes) == 1 and "does not fit, so a new one was drawn" in notes[0]
-    assert "params/classifier/kernel: expected [8, 4], came [8, 3]" in notes[0]
+    assert len(notes) == 2 and "no example of 1 of the 4 classes: d" in notes[0]
+    assert "does not fit, so a new one was drawn" in notes[1]
+    assert "params/classifier/kernel: expected [8, 4], came [8, 3]" in notes[1]
     watcher = problems.Watcher()
     result = tladapt.run(config, more, callbacks=(watcher,))
-    assert watcher.notes == list(notes) and result.metrics["warnings"][0] == notes[0]
+    assert watcher.notes == list(notes) and result.metrics["warnings"][:2] == list(notes)
 
 
 def test_misfits_list_every_array(earlier: tladapt.Result) -> None:

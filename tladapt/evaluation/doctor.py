@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from tladapt.data import Domain, Scenario, examples
-from tladapt.data.doctor import Examination, Finding, examine, spread_out
+from tladapt.data.doctor import examine, spread_out
+from tladapt.data.examination import Examination, Finding
 from tladapt.evaluation.distances import mmd_test, proxy_a_distance
 
 EXAMPLES = 2000  # of each domain, that the shift is measured on

@@ -251,7 +251,7 @@ def _calibration(groups: Sequence[Group]) -> list[Markup]:
 def _maps(groups: Sequence[Group]) -> list[Markup]:
     parts: list[Markup] = []
     for called, _, runs in groups:
-        if found := features(runs[0], moments=("after",)):
+        if found := features(runs[0], moments=("after",), explained=not parts):
             parts += [tag("h3", f"{called} ({_short(runs[0], groups)})"), *found]
     if not parts:
         return []

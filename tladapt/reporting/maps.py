@@ -15,7 +15,7 @@ from tladapt.reporting.projection import kept_maps, mapped, principal, thinned
 from tladapt.reporting.sections import LISTED
 
 
-def features(run: RunFiles, *, moments: Sequence[str] = ("before", "after")) -> list[Markup]:
+def features(run: RunFiles, *, moments: Sequence[str] = ("before", "after"), explained: bool = True) -> list[Markup]:
     """Return maps of source and target features; empty where the run kept none, or some that are not finite."""
     outputs = run.outputs()
     maps = kept_maps(run)
@@ -40,7 +40,8 @@ def features(run: RunFiles, *, moments: Sequence[str] = ("before", "after")) -> 
     key = legend([("source", 0, "dot"), ("target", 1, "triangle")])
     known = " Colours of the target are its test labels (oracle), which training never saw."
     words = way + (known if (outputs.get("target_labels", np.zeros(0)) >= 0).any() else "")
-    return [paragraph(words), key, tag("div", *charts, class_="charts maps")]
+    drawn = [key, tag("div", *charts, class_="charts maps")]
+    return [paragraph(words), *drawn] if explained else drawn
 
 
 _PCA = (

@@ -100,11 +100,9 @@ def fields_of(entry: Any, *, leave_out: tuple[str, ...] = ("name", "hash", "own"
             return "none" if not value else "×".join(map(str, value)) if _plain(value) else json.dumps(value)
         if isinstance(value, Mapping):
             return f"({fields_of(value, leave_out=())})"
-        return (
-            {None: "none", True: "yes", False: "no"}.get(value, str(value))
-            if not isinstance(value, float)
-            else str(value)
-        )
+        if value is None or isinstance(value, bool):
+            return {None: "none", True: "yes", False: "no"}[value]
+        return str(value)
 
     return ", ".join(f"{key.replace('_', ' ')} {shown(value)}" for key, value in entry.items() if key not in leave_out)
 

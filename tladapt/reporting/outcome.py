@@ -84,7 +84,7 @@ def _matrix(counts: np.ndarray, names: list[str]) -> Markup:
                 tag(
                     "td",
                     f"{count:,}" if count else Markup('<span class="unseen">0</span>'),
-                    title=f"{name} taken for {names[j]}: {count:,} ({share:.1%})",
+                    title=f"{name} taken for {names[j]}: {count:,} ({percent(share)})",
                     **attributes,
                 )
             )
@@ -101,7 +101,7 @@ def _confusions(counts: np.ndarray, names: list[str]) -> Markup:
     order = np.argsort(-wrong, axis=None, kind="stable")[:8]
     pairs = [(int(place // len(names)), int(place % len(names))) for place in order]
     rows = [
-        [names[i], names[j], f"{wrong[i, j]:,}", f"{wrong[i, j] / counts[i].sum():.1%}"]
+        [names[i], names[j], f"{wrong[i, j]:,}", percent(wrong[i, j] / counts[i].sum())]
         for i, j in pairs
         if wrong[i, j]
     ]
@@ -127,7 +127,7 @@ def calibration(run: RunFiles) -> list[Markup]:
         f"Expected calibration error (ECE) {100 * error:.1f} %: confidence and accuracy differ by that much on average."
         f" {whole}"
     )
-    rows = [[f"{sure:.3f}", f"{accuracy:.3f}", f"{share:.1%}"] for sure, accuracy, share in bins]
+    rows = [[f"{sure:.3f}", f"{accuracy:.3f}", percent(share)] for sure, accuracy, share in bins]
     numbers = details(
         "The numbers",
         table(["confidence", "accuracy", "share"], rows, caption="Bins of confidence that have examples."),
@@ -167,6 +167,6 @@ def mistakes(run: RunFiles, *, most: int = 24) -> list[Markup]:
         ]
     items = []
     for i, one, (true, taken, share) in zip(index, shown, said, strict=False):
-        words = tag("span", "said ", tag("b", taken), f" ({share:.1%}), is ", tag("b", true))
+        words = tag("span", "said ", tag("b", taken), f" ({percent(share)}), is ", tag("b", true))
         items.append(render(picture(one, alt=f"test example {i}: true class {true}, predicted {taken}"), words))
     return [listing(items, class_="mistakes")]

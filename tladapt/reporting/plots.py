@@ -79,7 +79,7 @@ def reliability_chart(title: str, bins: Sequence[tuple[float, float, float]], sl
         radius = 2.5 + 9.5 * math.sqrt(share)
         parts.append(_styled(x(confidence), y(confidence), x(confidence), y(accuracy), f"stroke:{colour(slot)}"))
         look = f"fill:{colour(slot)};fill-opacity:0.6;stroke:{colour(slot)}"
-        tip = tag("title", f"confidence {confidence:.2f}, accuracy {accuracy:.2f}, {share:.1%} of the examples")
+        tip = tag("title", f"confidence {confidence:.2f}, accuracy {accuracy:.2f}, {100 * share:.1f} % of the examples")
         parts.append(
             tag("circle", tip, cx=f"{x(confidence):.1f}", cy=f"{y(accuracy):.1f}", r=f"{radius:.1f}", style=look)
         )

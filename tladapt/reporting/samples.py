@@ -72,8 +72,8 @@ def vector_samples(source: np.ndarray, target: np.ndarray, *, names: tuple[str, 
     left, right = figure.subplots(1, 2)
     middle = len(source)
     parts = (
-        (source, points[:middle], SOURCE, "o", names[0]),
-        (target, points[middle:], TARGET, "^", names[1]),
+        (scaled[:middle], points[:middle], SOURCE, "o", names[0]),
+        (scaled[middle:], points[middle:], TARGET, "^", names[1]),
     )
     for number, (x, place, colour, marker, name) in enumerate(parts):
         look = {"marker": marker, "facecolors": "none" if number else colour, "edgecolors": colour}
@@ -87,7 +87,7 @@ def vector_samples(source: np.ndarray, target: np.ndarray, *, names: tuple[str, 
     left.set_title("Both domains, standardised")
     left.legend(loc="best")
     right.set_yticks(np.arange(len(order)), [f"input {index}" for index in order])
-    right.set_xlabel("median, and from 5 to 95 % of the examples")
+    right.set_xlabel("median, and from 5 to 95 % of the examples, standardised")
     right.set_title("Inputs that differ most")
     figure.suptitle(title, fontsize=10.5)
     return figure

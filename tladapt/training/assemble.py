@@ -12,7 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from tladapt.data import Domain, Feed, Scenario, examples, feed
-from tladapt.data.doctor import Examination, examine
+from tladapt.data.doctor import examine
+from tladapt.data.examination import Examination
 from tladapt.errors import UsageError
 from tladapt.methods.base import Method, Start
 from tladapt.penalties import Penalty, PenaltyStart
