@@ -151,6 +151,8 @@ def add_pictures(folder: Path) -> Path:
     domain = {"role": "source", "name": "scans", "examples": 800, "shape": [8, 8, 1], "dtype": "uint8"}
     numbers = {"minimum": 0.0, "maximum": 1.0, "mean": 0.3, "deviation": 0.2}
     data = {"domains": [{**domain, **numbers}], "classes": {"0": 400, "1": 400}}
+    before, after = ({"distance": d, "error": 0.5 - d / 4, "examples": 500} for d in (1.9, 0.4))
+    data["features"] = {"before": before, "after": after}
     (folder / "data.json").write_text(json.dumps(data))
     facts = {
         "tladapt": "0.1.0",

@@ -43,6 +43,7 @@ def test_the_page_of_a_run_holds_what_one_asks_for(make_run):
     assert "tladapt train --data &#x27;own data.npz&#x27;" in page
     assert "scans" in words and "800" in words and "1.5 minutes on cpu" in words
     assert page.count('src="data:image/png') == 4 + 4 + 5
+    assert "the domain of 2.5 % of held-out examples before training, and of 40.0 % after" in words
     assert "refused: collapsed" in words and "chance" in words
     assert page.count("<svg") > 10 and len(page) < 600_000
 

@@ -24,6 +24,8 @@ def test_a_run_leaves_what_its_page_shows(tmp_path: Path) -> None:
     data = json.loads((tmp_path / "run" / "data.json").read_text())
     assert [domain["role"] for domain in data["domains"]] == ["source", "target", "test"]
     assert data["classes"] == {"0": 14, "1": 13, "2": 13}
+    apart = data["features"]["after"]
+    assert 0 <= apart["distance"] <= 2 and 0 <= apart["error"] <= 1 and apart["examples"] > 0
     with np.load(tmp_path / "run" / "outputs.npz") as outputs:
         source, labels = outputs["pictures_source"], outputs["pictures_source_labels"]
         assert source.shape == (20, 8, 8, 1) and source.dtype == np.uint8

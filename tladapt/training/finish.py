@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from tladapt.data import Domain, Scenario
 from tladapt.data.pictures import pictures, some_of_each_class
 from tladapt.errors import RunFolderError
 from tladapt.evaluation import choose, oracle, predict, softmax
+from tladapt.evaluation.distances import proxy_a_distance
 from tladapt.training.assemble import weights_of
 from tladapt.training.folder import RunFolder, jsonable
 from tladapt.training.health import health
@@ -113,7 +115,7 @@ def _write(
         arrays |= mistakes(scenario.test, logits)
     arrays |= samples(scenario)
     folder.write_arrays("outputs.npz", arrays)
-    folder.write_json("data.json", keeper.assembly.data.record())
+    folder.write_json("data.json", {**keeper.assembly.data.record(), "features": told_apart(arrays)})
     save_model(folder, result, keeper.record, keeper.assembly)
     facts = folder.read_json("environment.json") | facts
     facts["seconds"] = round(facts.get("seconds", 0.0) + time.perf_counter() - started, 3)
@@ -131,6 +133,16 @@ def samples(scenario: Scenario) -> dict[str, np.ndarray]:
             if domain.y is not None:
                 arrays[f"pictures_{role}_labels"] = domain.y[index]
     return arrays
+
+
+def told_apart(arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """Return the proxy A-distance of source and target features before and after training; it needs no label."""
+    found = {}
+    for moment in ("before", "after"):
+        source, target = arrays[f"{moment}_source"], arrays[f"{moment}_target"]
+        if min(len(source), len(target)) >= 4 and np.isfinite(source).all() and np.isfinite(target).all():
+            found[moment] = proxy_a_distance(source, target)._asdict()
+    return found
 
 
 def mistakes(test: Domain, logits: np.ndarray) -> dict[str, np.ndarray]:
