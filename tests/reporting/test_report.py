@@ -160,6 +160,15 @@ def test_a_comparison_groups_runs_by_method(make_run, tmp_path):
     assert page.count("tladapt train --data") == 1  # of the one run whose command is known
 
 
+def test_many_classes_are_compared_in_rows(make_run, tmp_path):
+    names = tuple(f"class {i}" for i in range(30))
+    for method in ("source_only", "dann"):
+        make_run(f"bench/{method}", method=method, classes=names, log_every=500)
+    page, words = read(write_report([tmp_path / "bench"]))
+    assert "Each of the 30 classes" in words and '<th scope="row">class 29</th>' in page
+    assert '<th scope="col">class 29</th>' not in page
+
+
 def test_runs_may_be_given_one_by_one_into_a_file(make_run, tmp_path):
     several(make_run, source_only=(0.70,), dann=(0.80,))
     folders = [tmp_path / "bench" / name / "seed0" for name in ("source_only", "dann")]

@@ -74,6 +74,8 @@ def comparison_page(runs: Sequence[RunFiles]) -> str:
     )
 
 
+_ACROSS = 20  # up to this many classes a table has a column for each
+
 Group = tuple[str, Row, list[RunFiles]]
 
 
@@ -217,21 +219,21 @@ def _classes(groups: Sequence[Group]) -> list[Markup]:
             return tag("td", "–")
         return tag("td", f"{100 * value:.1f}", style=f"--a:{0.55 * value:.3f}")
 
-    head = ["method", "mean over classes", "macro-F1", "ECE", *names]
+    head = ["method", "mean over classes", "macro-F1", "ECE"]
     rows = [
-        [
-            called,
-            cell(float(np.nanmean(mean))),
-            cell(f1),
-            tag("td", "–" if math.isnan(error) else f"{100 * error:.1f}"),
-            *map(cell, mean),
-        ]
+        [called, cell(float(np.nanmean(mean))), cell(f1), tag("td", "–" if math.isnan(error) else f"{100 * error:.1f}")]
         for called, _, mean, f1, error, _ in found
     ]
-    caption = (
-        "Accuracy of each class of the target's test set in percent, last step, mean over seeds, with macro-F1 and ECE."
-    )
-    return [table(head, rows, caption=caption, class_="matrix")]
+    words = "of the target's test set in percent, last step, mean over seeds"
+    if len(names) <= _ACROSS:
+        wide = [[*row, *map(cell, mean)] for row, (_, _, mean, *_) in zip(rows, found, strict=True)]
+        caption = f"Accuracy of each class {words}, with macro-F1 and ECE."
+        return [table([*head, *names], wide, caption=caption, class_="matrix")]
+    tall = [[name, *(cell(mean[place]) for _, _, mean, *_ in found)] for place, name in enumerate(names)]
+    caption = f"Accuracy of each class {words}."
+    each = table(["class", *(called for called, *_ in found)], tall, caption=caption, class_="matrix")
+    summary = table(head, rows, caption=f"Scores {words}.", class_="matrix")
+    return [summary, details(f"Each of the {len(names)} classes", each)]
 
 
 def _calibration(groups: Sequence[Group]) -> list[Markup]:
