@@ -124,6 +124,12 @@ def test_many_classes_are_listed_from_the_worst(make_run):
     assert "The most frequent confusions" in words
 
 
+def test_long_names_stand_on_the_map_as_numbers(make_run):
+    _, words = read(write_report([make_run(classes=("a rather long name", "b", "c"))]))
+    assert "Numbers on the maps: 0 a rather long name, 1 b, 2 c." in words
+    assert "Numbers on the maps" not in read(write_report([make_run("short")]))[1]
+
+
 def test_maps_are_those_of_the_figures_where_there_are_some(make_run):
     folder = make_run()
     assert "PCA of both domains" in read(write_report([folder]))[1]

@@ -9,10 +9,12 @@ import numpy as np
 from tladapt.reporting.charts import legend
 from tladapt.reporting.folder import RunFiles
 from tladapt.reporting.measures import names_of
-from tladapt.reporting.page import Markup, paragraph, tag
+from tladapt.reporting.page import Markup, paragraph, render, tag
 from tladapt.reporting.plots import Cloud, scatter_chart
 from tladapt.reporting.projection import kept_maps, mapped, principal, thinned
 from tladapt.reporting.sections import LISTED
+
+_SHORT = 8  # letters; where a class has a longer name, all stand on the map as numbers
 
 
 def features(run: RunFiles, *, moments: Sequence[str] = ("before", "after"), explained: bool = True) -> list[Markup]:
@@ -40,6 +42,10 @@ def features(run: RunFiles, *, moments: Sequence[str] = ("before", "after"), exp
     key = legend([("source", 0, "dot"), ("target", 1, "triangle")])
     known = " Colours of the target are its test labels (oracle), which training never saw."
     words = way + (known if (outputs.get("target_labels", np.zeros(0)) >= 0).any() else "")
+    names = names_of(run, len((run.summary or {}).get("classes", [])))
+    numbered = ", ".join(f"{index} {name}" for index, name in enumerate(names))
+    if max(map(len, names), default=0) > _SHORT and len(names) <= LISTED:
+        key = render(key, paragraph(f"Numbers on the maps: {numbered}.", class_="small soft"))
     drawn = [key, tag("div", *charts, class_="charts maps")]
     return [paragraph(words), *drawn] if explained else drawn
 
@@ -66,6 +72,7 @@ def _by_class(
     size = max(int(source_labels.max(initial=0)), int(target_labels.max(initial=0))) + 1
     names = names_of(run, max(size, len((run.summary or {}).get("classes", []))))
     clouds, signs = [], []
+    numbers = max(map(len, names), default=0) > _SHORT
     for index in range(size):
         look = f"hsl({137.5 * index % 360:.0f} 62% var(--hue-light))"
         mine, theirs = source[source_labels == index], target[target_labels == index]
@@ -73,7 +80,7 @@ def _by_class(
             clouds.append(Cloud(mine, look, False))
             a, b = np.median(mine, axis=0)
             if size <= LISTED:
-                signs.append((float(a), float(b), names[index] if len(names[index]) <= 8 else str(index)))
+                signs.append((float(a), float(b), str(index) if numbers else names[index]))
         if len(theirs):
             clouds.append(Cloud(theirs, look, True))
     unknown = target[target_labels < 0]
