@@ -204,7 +204,8 @@ def test_reporting_needs_no_jax(make_run):
     code = (
         "import sys, tladapt.reporting as r;"
         "assert 'matplotlib' not in sys.modules and 'sklearn' not in sys.modules and 'rich' not in sys.modules;"
-        f"r.write_figures({str(folder)!r}); r.to_rich(r.results_table([r.read_run({str(folder)!r})]));"
+        f"r.write_figures({str(folder)!r}); r.write_report([{str(folder)!r}]);"
+        f"r.to_rich(r.results_table([r.read_run({str(folder)!r})]));"
         "found = {name.split('.')[0] for name in sys.modules} & {'jax', 'flax', 'optax', 'orbax'};"
         "assert not found, found;"
         "rooms = {name.split('.')[1] for name in sys.modules if name.startswith('tladapt.')};"
