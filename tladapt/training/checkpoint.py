@@ -22,19 +22,32 @@ from tladapt.training.state import State, flat, unflat
 KEEP = 10
 
 
+class _Unraisable:
+    """Hears of errors in threads that nobody waits for.
+
+    It is made once and never goes: a thread may have picked it up when `sys` has another one already, and Python does
+    not keep it alive for that thread.
+    """
+
+    other: Any = sys.__unraisablehook__
+
+    def __call__(self, found: Any) -> None:
+        # Where one array could not be written, the threads of the others find nobody left to tell.
+        if str(found.exc_value) != "Event loop is closed":
+            self.other(found)
+
+
+_UNRAISABLE = _Unraisable()
+
+
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Keep orbax's remarks and the tracebacks of its threads off the screen."""
     logger, hook = logging.getLogger("absl"), sys.unraisablehook
     before = logger.level
     logger.setLevel(logging.CRITICAL)  # its errors are raised as well, and told in our words
-
-    def unraisable(found: Any) -> None:
-        # Where one array could not be written, the threads of the others find nobody left to tell.
-        if str(found.exc_value) != "Event loop is closed":
-            hook(found)
-
-    sys.unraisablehook = unraisable
+    _UNRAISABLE.other = hook
+    sys.unraisablehook = _UNRAISABLE
     try:
         yield
     finally:
