@@ -11,6 +11,7 @@ from flax import nnx
 from tests.methods.toy import CLASSES, gradients, moment, same
 from tladapt import losses, methods
 from tladapt.errors import UsageError
+from tladapt.methods import Start
 from tladapt.methods.cdan import ConditionalDiscriminator
 from tladapt.models import Discriminator
 from tladapt.training.config import BATCHNORM_PRESETS
@@ -59,9 +60,16 @@ def test_random_maps_are_memory_that_steps_leave_alone():
     }
     state, _ = found.go()
     assert same(state.memory, found.state.memory)
-    assert same(moment(method).state.memory, found.state.memory)
-    assert not same(moment(method, seed=1).state.memory, found.state.memory)
-    assert moment(methods.cdan(**SMALL)).state.memory == {}
+
+
+def test_random_maps_are_drawn_from_the_runs_seed():
+    def drawn(method, seed=0):
+        return method.memory(Start(params={}, statistics={}, sizes=sizes(6, CLASSES), key=jax.random.key(seed)))
+
+    method = methods.cdan(map="random", size=11)
+    assert same(drawn(method), drawn(method))
+    assert not same(drawn(method), drawn(method, seed=1))
+    assert drawn(methods.cdan()) == {}
 
 
 def test_without_lambda_the_model_follows_source_only_to_the_bit():

@@ -279,18 +279,8 @@ def test_each_term_looks_at_its_own_domains(row, stage, number):
             assert (float(after[f"loss/{term}"]) == float(before[f"loss/{term}"])) == blind, (term, domain)
 
 
-@pytest.mark.parametrize(("row", "stage"), STAGES)
-def test_terms_that_train_the_backbone_have_a_gradient_at_the_features(row, stage):
-    found = looked_at(row, stage)[0]
-    norms = found.step.probe(found.state, found.arrays, found.piece)
-    for update in ROWS[row].factors[stage]:
-        for term, factors in update.items():
-            if factors["backbone"]:
-                assert float(norms[f"gradient/{term}"]) > 0.0, term
-
-
 QUICK = {"source_only", "dann", "cdan/random", "mmd/unbiased", "mcd", "shot", "mean_teacher"}
-"""Rows whose compiled steps are tested every time; the others run the same code with another function or sum."""
+"""Rows whose compiled steps and probes are tested every time; others run the same code with another function."""
 
 
 def quick_or_slow(cases):
@@ -298,6 +288,16 @@ def quick_or_slow(cases):
         pytest.param(*case, marks=[] if case[0] in QUICK else [pytest.mark.slow], id="-".join(map(str, case)))
         for case in cases
     ]
+
+
+@pytest.mark.parametrize(("row", "stage"), quick_or_slow(STAGES))
+def test_terms_that_train_the_backbone_have_a_gradient_at_the_features(row, stage):
+    found = looked_at(row, stage)[0]
+    norms = found.step.probe(found.state, found.arrays, found.piece)
+    for update in ROWS[row].factors[stage]:
+        for term, factors in update.items():
+            if factors["backbone"]:
+                assert float(norms[f"gradient/{term}"]) > 0.0, term
 
 
 @pytest.mark.parametrize(("row", "stage"), quick_or_slow(STAGES))

@@ -34,7 +34,7 @@ LARGEST_EXACT_MAP = 4096
 @METHODS.register("cdan")
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class CDAN(Method):
-    """Conditional adversarial domain adaptation, with `entropy=True` CDAN+E.
+    """Conditional adversarial domain adaptation; with entropy=True, CDAN+E.
 
     The discriminator D sees h = vec(p f^T), the features f joined with the predictions p, which carry no gradient; as
     in DANN, D minimises L_d = 0.5 (mean w BCE(D(h_s), 1) + mean w BCE(D(h_t), 0)) and the backbone maximises it times

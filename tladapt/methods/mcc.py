@@ -35,10 +35,8 @@ class MCC(Method):
 
     Deviations from the paper: none; those in how the confusion is computed are the loss's, and change no value.
 
-    Defaults: T 2.5 and weight 1 throughout, as in thuml's library, which starts from a pretrained network; one that
-    starts from nothing may commit itself before it knows the classes, and `schedule="ganin2016"` lets it learn the
-    source first. The confusion is a statistic of the batch: use batches of at
-    least as many examples as classes.
+    Defaults: T 2.5 and weight 1 throughout, as in thuml's library, which starts from a pretrained network. The
+    confusion is a statistic of the batch: use batches of at least as many examples as classes.
 
     Source: Jin, Wang, Long, Wang: Minimum class confusion for versatile domain adaptation. ECCV 2020. arXiv 1912.03699.
     """
