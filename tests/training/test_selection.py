@@ -73,6 +73,19 @@ def test_scores_and_accuracies_are_those_that_the_runs_logged(grid: Path, found:
         assert "validator/snd" not in logged
 
 
+def test_a_run_that_dev_chooses_says_how_far_to_trust_it(grid: Path) -> None:
+    run = tladapt.open_run(grid / "dann-seed0")
+    last = run.history[-1]
+    assert run.metrics["chosen/validator"] == "dev" and run.metrics["dev/mean_weight"] == last["dev/mean_weight"]
+    (chosen,) = (row for row in run.history if row["kind"] == "eval" and row["step"] == run.metrics["chosen/step"])
+    assert chosen["dev/doubt"] in run.metrics["warnings"]  # four validation examples do not say much
+    assert "dev/doubt" not in run.metrics
+
+
+def test_it_introduces_itself_in_a_line(found: Selection) -> None:
+    assert repr(found).startswith("Selection(toy, 12 checkpoints; ") and "snd: d" in repr(found)
+
+
 def test_permuting_test_labels_changes_no_choice_and_does_change_the_verdict(grid: Path, found: Selection) -> None:
     plain = problems.scenario()
     order = np.random.default_rng(3).permutation(35)

@@ -97,6 +97,13 @@ class Selection:
             record["oracle"] = {"choice": at(best), "accuracy": accuracy, "last_steps": last, "all_checkpoints": blind}
         return record
 
+    def __repr__(self) -> str:
+        def words(place: int | None) -> str:
+            return "nothing" if place is None else f"{self.candidates[place].run} step {self.candidates[place].step}"
+
+        chosen = ", ".join(f"{name}: {words(found.choice)}" for name, found in self.picks.items())
+        return f"Selection({self.scenario}, {len(self.candidates)} checkpoints; {chosen})"
+
 
 def select(
     folders: Sequence[str | os.PathLike[str]] | str | os.PathLike[str],

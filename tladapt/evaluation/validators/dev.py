@@ -116,7 +116,7 @@ def _doubt(weights: np.ndarray, losses: np.ndarray) -> str:
     if size < min(ENOUGH, examples / 2):
         words.append(f"it rests on {size:.1f} effective examples of {examples}")
     if not 0.5 <= mean <= 2:
-        words.append(f"its weights average {mean:.2g} where 1 was expected, so the domains hardly overlap")
+        words.append(f"its weights average {mean:.2g} where 1 was expected: the domains hardly overlap")
     if not losses.any():
         words.append(f"all {examples} source validation examples are right, so there is nothing to weigh")
     return f"the score of dev says little: {'; '.join(words)}" if words else ""
