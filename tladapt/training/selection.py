@@ -19,7 +19,7 @@ from tladapt.training.assemble import build, held_out
 from tladapt.training.checkpoint import Checkpoints
 from tladapt.training.evaluate import Evaluator, Predictor, Weights
 from tladapt.training.result import read_weights, weights_like
-from tladapt.training.gather import Run, check_data, gather, own_data
+from tladapt.training.gather import Folders, Run, check_data, gather, own_data
 
 Watcher = Callable[[int, int, str], None]
 """Told how many checkpoints are done, of how many, and which run is being looked at."""
@@ -106,7 +106,7 @@ class Selection:
 
 
 def select(
-    folders: Sequence[str | os.PathLike[str]] | str | os.PathLike[str],
+    folders: Folders,
     scenario: Scenario | None = None,
     *,
     validators: Sequence[str | Validator] | None = None,
@@ -134,11 +134,6 @@ def select(
     Raises:
       UsageError: for runs on different data, data that is not the runs' own, or validators that share a name.
       RunFolderError: for a folder that holds no run, or runs without a checkpoint that can be read.
-
-    Example:
-      >>> import tladapt
-      >>> tladapt.select("runs/demo").picks["im"].choice  # doctest: +SKIP
-      17
     """
     notes: list[str] = []
     runs = gather(folders, objects, notes)
