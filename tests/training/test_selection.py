@@ -30,13 +30,16 @@ class Confidence(Validator):
 
 @pytest.fixture(scope="module")
 def grid(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two seeds of one method, chosen by DEV, and a run with memory and a validator of one's own."""
+    """Two seeds of one method, chosen by DEV; a run with memory and a validator of one's own; one whose checkpoints
+    lack what it predicts with, statistics of the target."""
     folder = tmp_path_factory.mktemp("grid")
     config = dataclasses.replace(problems.methods()["dann"], validator="dev")
     for seed in (0, 1):
         tladapt.run(config, problems.scenario(), seed=seed, out=folder / f"dann-seed{seed}")
     teacher = dataclasses.replace(problems.methods()["mean_teacher"], validator=Confidence())
     tladapt.run(teacher, problems.scenario(), out=folder / "deep" / "teacher")
+    measured = problems.config(backbone=problems.NORMAL, batchnorm="target", steps=20, evaluations=2)
+    tladapt.run(measured, problems.scenario(), out=folder / "deep" / "target-statistics")
     return folder
 
 
@@ -47,7 +50,9 @@ def found(grid: Path) -> Selection:
 
 def test_every_checkpoint_has_every_score(found: Selection) -> None:
     assert [(c.run, c.step) for c in found.candidates] == [
-        (run, step) for run in ("dann-seed0", "dann-seed1", "deep/teacher") for step in (10, 20, 30, 40)
+        *((run, step) for run in ("dann-seed0", "dann-seed1") for step in (10, 20, 30, 40)),
+        *(("deep/target-statistics", step) for step in (10, 20)),
+        *(("deep/teacher", step) for step in (10, 20, 30, 40)),
     ]
     assert all(set(c.scores) == set(VALIDATORS) == set(found.picks) for c in found.candidates)
     assert all(np.isfinite(list(c.scores.values())).all() for c in found.candidates)
@@ -83,7 +88,7 @@ def test_a_run_that_dev_chooses_says_how_far_to_trust_it(grid: Path) -> None:
 
 
 def test_it_introduces_itself_in_a_line(found: Selection) -> None:
-    assert repr(found).startswith("Selection(toy, 12 checkpoints; ") and "snd: d" in repr(found)
+    assert repr(found).startswith("Selection(toy, 14 checkpoints; ") and "snd: d" in repr(found)
 
 
 def test_permuting_test_labels_changes_no_choice_and_does_change_the_verdict(grid: Path, found: Selection) -> None:
@@ -180,7 +185,7 @@ def test_other_data_is_refused(grid: Path, tmp_path: Path) -> None:
 
 
 def test_folders(grid: Path, tmp_path: Path) -> None:
-    assert [path.name for path in run_folders([grid])] == ["dann-seed0", "dann-seed1", "teacher"]
+    assert [path.name for path in run_folders([grid])] == ["dann-seed0", "dann-seed1", "target-statistics", "teacher"]
     with pytest.raises(RunFolderError, match=r"no folder .*nowhere"):
         run_folders(tmp_path / "nowhere")
     with pytest.raises(RunFolderError, match="holds none"):

@@ -18,8 +18,8 @@ from tladapt.evaluation.comparison import Candidate, Judgement, Pick, disagreeme
 from tladapt.training.assemble import build, held_out
 from tladapt.training.checkpoint import Checkpoints
 from tladapt.training.evaluate import Evaluator, Predictor, Weights
-from tladapt.training.result import read_weights, weights_like
 from tladapt.training.gather import Folders, Run, check_data, gather, own_data
+from tladapt.training.result import read_weights, weights_like
 
 Watcher = Callable[[int, int, str], None]
 """Told how many checkpoints are done, of how many, and which run is being looked at."""
