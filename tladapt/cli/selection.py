@@ -47,8 +47,8 @@ def _table(found: Any) -> Any:
         table.add_column("score", justify="right")
         table.add_column("source accuracy", justify="right")
     else:
-        for name in ("target accuracy", "regret", *(["regret in own run"] if several else []), "rank corr."):
-            table.add_column(f"oracle: {name}", justify="right", max_width=8)
+        for name in ("target acc.", "regret", *(["regret in own run"] if several else []), "rank corr."):
+            table.add_column(f"oracle: {name}", justify="right", max_width=7)
 
     def add(name: str, place: int | None, cells: list[str], nothing: str = "") -> None:
         chosen = None if place is None else found.candidates[place]
