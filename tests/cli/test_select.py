@@ -76,7 +76,7 @@ def test_words_for_what_a_reader_has_to_know(capsys: pytest.CaptureFixture[str])
     candidates = (
         candidate("a", 1, 5.0, "every target example is predicted as class 3"),
         candidate("a", 2, 1.0),
-        candidate("b", 3, 2.0, doubt="the score of snd says little: four examples"),
+        candidate("b", 3, 2.0, doubt="the score of snd says little: four examples."),
         *(candidate("c", step, 0.0, "flat features") for step in range(4, 14)),
     )
     picks = pick(candidates)

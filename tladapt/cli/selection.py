@@ -128,7 +128,7 @@ def _remarks(found: Any) -> Iterator[str]:
             told = (f"{key.split('/')[1].replace('_', ' ')} {value:.3g}" for key, value in own.items())
             yield f"{name}: {', '.join(told)}."
         if name in chosen.doubts:
-            yield f"* {chosen.doubts[name]}."
+            yield f"* {chosen.doubts[name]}"
 
 
 def _agreement(found: Any) -> Iterator[str]:

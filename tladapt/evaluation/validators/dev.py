@@ -119,7 +119,7 @@ def _doubt(weights: np.ndarray, losses: np.ndarray) -> str:
         words.append(f"its weights average {mean:.2g} where 1 was expected: the domains hardly overlap")
     if not losses.any():
         words.append(f"all {examples} source validation examples are right, so there is nothing to weigh")
-    return f"the score of dev says little: {'; '.join(words)}" if words else ""
+    return f"the score of dev says little: {'; '.join(words)}." if words else ""
 
 
 def risk(weights: Any, losses: Any) -> float:
