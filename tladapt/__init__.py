@@ -29,6 +29,7 @@ __all__ = [
     "reporting",
     "run",
     "run_seeds",
+    "select",
     "testing",
     "training",
 ]
@@ -48,6 +49,7 @@ _HOMES = {
     "open_run": "tladapt.training",
     "run": "tladapt.training",
     "run_seeds": "tladapt.training",
+    "select": "tladapt.training",
 }
 
 if TYPE_CHECKING:  # the same, for type checkers and editors, which do not run `__getattr__`
@@ -57,7 +59,7 @@ if TYPE_CHECKING:  # the same, for type checkers and editors, which do not run `
     from tladapt.evaluation.doctor import doctor
     from tladapt.methods import Method
     from tladapt.penalties import Penalty
-    from tladapt.training import Result, open_run, run, run_seeds
+    from tladapt.training import Result, open_run, run, run_seeds, select
     from tladapt.training.config import Config, Recipe
 
 

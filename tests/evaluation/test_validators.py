@@ -70,7 +70,7 @@ def test_there_is_no_field_for_a_label_of_the_target():
 
 
 def test_validators_are_frozen_keyword_only_and_named_as_registered():
-    assert set(VALIDATORS) == {"source_accuracy", "entropy", "im"}
+    assert set(VALIDATORS) == {"source_accuracy", "entropy", "im", "snd", "dev", "class_ami"}
     for name in VALIDATORS:
         validator = VALIDATORS[name]()
         assert isinstance(validator, Validator)

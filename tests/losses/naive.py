@@ -128,6 +128,46 @@ def pseudo_label(logits, threshold=0.0):
     return total / len(logits)
 
 
+def domain_accuracy(source_logits, target_logits):
+    def right(v):
+        return 1.0 if v > 0 else 0.5 if v == 0 else 0.0
+
+    share_s = sum(right(v) for v in source_logits) / len(source_logits)
+    share_t = sum(right(-v) for v in target_logits) / len(target_logits)
+    return (share_s + share_t) / 2
+
+
+def certainty_weights(logits):
+    return [1 + math.exp(-plain_entropy(softmax(row))) for row in logits]
+
+
+def confidence_mask(logits, threshold):
+    return [float(max(softmax(row)) > threshold) for row in logits]
+
+
+def conditional_map(features, probabilities):
+    rows = zip(features, probabilities, strict=True)
+    return [[p[c] * f[k] for c in range(len(p)) for k in range(len(f))] for f, p in rows]
+
+
+def conditional_product(features, probabilities, kernel):
+    rows = zip(features, probabilities, strict=True)
+    classes, d, width = kernel.shape
+    cells = [(c, k) for c in range(classes) for k in range(d)]
+    return [[sum(p[c] * f[k] * kernel[c, k, o] for c, k in cells) for o in range(width)] for f, p in rows]
+
+
+def random_conditional_map(features, probabilities, feature_map, class_map):
+    def product(row, matrix, column):
+        return sum(v * matrix[k, column] for k, v in enumerate(row))
+
+    size = feature_map.shape[1]
+    rows = zip(features, probabilities, strict=True)
+    return [
+        [product(f, feature_map, o) * product(p, class_map, o) / math.sqrt(size) for o in range(size)] for f, p in rows
+    ]
+
+
 def batch(seed, n, width, scale=1.0):
     """Random float64 rows."""
     return scale * np.random.default_rng(seed).standard_normal((n, width))

@@ -24,13 +24,15 @@ def interval(bounds: Any) -> str:
     return f" (95 % interval {100 * bounds[0]:.1f} to {100 * bounds[1]:.1f})" if bounds else ""
 
 
-def plain_table(title: str) -> Any:
+def plain_table(title: str = "") -> Any:
     """Return an empty table in the one look that all commands have."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    return Table(title=Text(title, style="bold"), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    return Table(
+        title=Text(title, style="bold") if title else None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False
+    )
 
 
 def show_run(result: Any) -> None:

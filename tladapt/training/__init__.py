@@ -6,6 +6,7 @@ from tladapt.training.config import Config
 from tladapt.training.recipe import BATCHNORM_PRESETS, RECIPES, BatchNorm, Group, Recipe
 from tladapt.training.result import Result, open_run
 from tladapt.training.runs import run, run_seeds
+from tladapt.training.selection import Selection, select
 from tladapt.training.watching import Callback, Event, Interrupted
 
 __all__ = [
@@ -19,7 +20,9 @@ __all__ = [
     "Interrupted",
     "Recipe",
     "Result",
+    "Selection",
     "open_run",
     "run",
     "run_seeds",
+    "select",
 ]

@@ -19,7 +19,7 @@ from tladapt.methods.base import Method, Start
 from tladapt.penalties import Penalty, PenaltyStart
 from tladapt.training.config import Config, Recipe
 from tladapt.training.dispatch import spans
-from tladapt.training.evaluate import Evaluator, Predictor, Weights
+from tladapt.training.evaluate import Evaluator, Predictor, Weights, run_validators
 from tladapt.training.inputs import Inputs
 from tladapt.training.network import Network
 from tladapt.training.optim import MODEL_BLOCKS, Optimizer
@@ -186,7 +186,7 @@ def assemble(config: Config, scenario: Scenario, seed: int, *, like: Assembly | 
         parts=parts,
         spans=laid_out,
         feeds=feeds,
-        evaluator=Evaluator(predictor, scenario, validation, config.validator),  # type: ignore[arg-type]
+        evaluator=Evaluator(predictor, scenario, validation, run_validators(config.validator), sources),  # type: ignore[arg-type]
         state=state,
         notes=tuple(notes),
         compiled=compiled,

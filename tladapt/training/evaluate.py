@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -11,7 +11,7 @@ import numpy as np
 
 from tladapt.data import Domain, Scenario, examples
 from tladapt.errors import UsageError
-from tladapt.evaluation import VALIDATORS, ValidationOutputs, Validator, classification_metrics, collapse
+from tladapt.evaluation import VALIDATORS, ValidationOutputs, Validator, accuracy, classification_metrics, collapse
 from tladapt.methods.base import Context, Forward, Method
 from tladapt.models import Outputs
 from tladapt.models.compile import has_convolutions
@@ -23,6 +23,7 @@ from tladapt.training.target_statistics import measured
 PyTree = Any
 DomainName = Literal["source", "target"]
 BATCH = 500
+TRAINING_EXAMPLES = 5000  # of the source, for validators that compare with what was trained on
 
 
 class Weights(NamedTuple):
@@ -137,35 +138,76 @@ class Predictor:
         return weights._replace(statistics={**weights.statistics, kept: new})
 
 
+def run_validators(chosen: Validator) -> list[Validator]:
+    """Return the validators of a run: the one that chooses, and those that cost next to nothing."""
+    kinds = [VALIDATORS[name] for name in VALIDATORS]
+    return [*(kind() for kind in kinds if not kind.costly and kind is not type(chosen)), chosen]
+
+
+def _thinned(domain: Domain, limit: int) -> Domain:
+    """Return at most `limit` examples, evenly spread."""
+    return domain.take(np.linspace(0, len(domain) - 1, min(limit, len(domain))).astype(np.int64))
+
+
 class Evaluator:
     """Scores a state: the source's validation examples, the target's unlabelled ones, and the labelled test set.
 
     Nothing that training computes depends on what this class returns.
+
+    Args:
+      predictor: the compiled model.
+      scenario: the problem.
+      validation: source examples that are not trained on.
+      validators: what scores a state, without labels of the target.
+      training: the source examples that are trained on.
+      limit: how many examples of each domain the picture of the embedding has at most.
     """
 
     def __init__(
-        self, predictor: Predictor, scenario: Scenario, validation: Domain, validator: Validator, limit: int = 500
+        self,
+        predictor: Predictor,
+        scenario: Scenario,
+        validation: Domain,
+        validators: Sequence[Validator],
+        training: Sequence[Domain],
+        limit: int = 500,
     ):
         self.predictor, self.scenario, self.validation = predictor, scenario, validation
-        self.validators: list[Validator] = [
-            VALIDATORS[name]() for name in VALIDATORS if VALIDATORS[name] is not type(validator)
-        ] + [validator]
-        self._limit = limit
+        self.validators = list(validators)
+        self._training, self._limit = tuple(training), limit
 
     def adapted(self, weights: Weights) -> Weights:
         """Return what predictions on the target use: its own statistics where the BatchNorm policy says so."""
         return self.predictor.adapted(weights, self.scenario.target)
 
+    def seen(self, weights: Weights, adapted: Weights) -> ValidationOutputs:
+        """Return what validators may look at; there is no label of the target in it."""
+        source = self.predictor.outputs(weights, self.validation, "source")
+        target = self.predictor.outputs(adapted, self.scenario.target, "target")
+        trained = None
+        if any("source_training_features" in validator.needs for validator in self.validators):
+            some = [_thinned(domain, TRAINING_EXAMPLES // len(self._training)) for domain in self._training]
+            trained = np.concatenate([self.predictor.outputs(weights, domain, "source").features for domain in some])
+        return ValidationOutputs(
+            source.features, source.logits, self.validation.y, target.features, target.logits, trained
+        )
+
+    def scores(self, seen: ValidationOutputs) -> dict[str, Any]:
+        """Return source accuracy, every validator's score and details, and the guard's word."""
+        row: dict[str, Any] = {"source/accuracy": accuracy(seen.source_logits, seen.source_labels)}
+        for validator in self.validators:
+            found = validator.assess(seen)
+            row[f"validator/{validator.name}"] = found.score
+            row |= {f"{validator.name}/{name}": value for name, value in found.details.items()}
+            if found.doubt:
+                row[f"{validator.name}/doubt"] = found.doubt
+        row["collapsed"] = collapse(seen) or False
+        return row
+
     def row(self, weights: Weights) -> dict[str, Any]:
         """Return one evaluation: source accuracy, validators, the guard's word, the target's test accuracy."""
         adapted = self.adapted(weights)
-        source = self.predictor.outputs(weights, self.validation, "source")
-        target = self.predictor.outputs(adapted, self.scenario.target, "target")
-        seen = ValidationOutputs(source.features, source.logits, self.validation.y, target.features, target.logits)
-        row: dict[str, Any] = {"source/accuracy": float(np.mean(np.argmax(source.logits, 1) == self.validation.y))}
-        for validator in self.validators:
-            row[f"validator/{validator.name}"] = float(validator.score(seen))
-        row["collapsed"] = collapse(seen) or False
+        row = self.scores(self.seen(weights, adapted))
         if self.scenario.test is not None:
             test = self.predictor.outputs(adapted, self.scenario.test, "target")
             row["target/accuracy"] = float(np.mean(np.argmax(test.logits, 1) == self.scenario.test.y))
@@ -184,11 +226,7 @@ class Evaluator:
         adapted = self.adapted(weights)
         target = self.scenario.test if self.scenario.test is not None else self.scenario.target
 
-        def some(domain: Domain) -> Domain:
-            count = min(self._limit, len(domain))
-            return domain.take(np.linspace(0, len(domain) - 1, count).astype(np.int64))
-
-        source, target = some(self.validation), some(target)
+        source, target = _thinned(self.validation, self._limit), _thinned(target, self._limit)
         labels = np.full(len(target), -1, np.int32) if target.y is None else target.y
         return {
             "source": np.asarray(self.predictor.outputs(weights, source, "source").features),

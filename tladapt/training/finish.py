@@ -72,10 +72,12 @@ def summarize(keeper: Keeper, metrics: dict[str, Any]) -> dict[str, Any]:
     evaluations = {row["step"]: row for row in history if row["kind"] == "eval"}
     chosen, best = choose(history, validator), oracle(history)
     left_out = ("kind", "step", "collapsed", "target/accuracy")
-    summary = {name: value for name, value in evaluations[config.steps].items() if name not in left_out}
+    last = evaluations[config.steps]
+    summary = {name: value for name, value in last.items() if name not in left_out and not name.endswith("/doubt")}
     summary |= {f"target/{name}": value for name, value in metrics.items()}
     summary |= {"chosen/step": chosen.step, "chosen/validator": validator, "chosen/reason": chosen.reason}
     summary["chosen/source/accuracy"] = evaluations[chosen.step]["source/accuracy"]
+    doubts = [text for name, text in evaluations[chosen.step].items() if name.endswith("/doubt")]
     if best is not None:
         summary |= {
             "chosen/target/accuracy": evaluations[chosen.step]["target/accuracy"],
@@ -90,7 +92,7 @@ def summarize(keeper: Keeper, metrics: dict[str, Any]) -> dict[str, Any]:
         "recipe": config.recipe.name,  # type: ignore[union-attr]
         "classes": list(scenario.classes),
         "oracle_run": scenario.is_oracle,
-        "warnings": [*assembly.notes, *health(history, chosen=chosen)],
+        "warnings": [*assembly.notes, *health(history, chosen=chosen), *doubts],
     }
     return dict(jsonable(summary))
 

@@ -19,6 +19,7 @@ from tladapt.training.config import Config, config_from_json
 from tladapt.training.evaluate import Predictor, Weights
 from tladapt.training.folder import RunFolder
 from tladapt.training.inputs import Inputs
+from tladapt.training.network import Network
 from tladapt.training.state import State, flat, no_fault, unflat
 
 if TYPE_CHECKING:
@@ -127,17 +128,9 @@ def open_run(folder: str | os.PathLike[str], *, which: str | int = "last", **obj
 
 
 def _weights(
-    place: RunFolder, network: Any, config: Config, history: list[dict[str, Any]], which: str | int, seed: int
+    place: RunFolder, network: Network, config: Config, history: list[dict[str, Any]], which: str | int, seed: int
 ) -> Weights:
-    from tladapt.methods.base import Start
-
-    params, statistics, head_statistics = network.initial()
-    import jax
-
-    key = jax.random.key(seed)
-    start = Start(params=params, statistics=statistics, sizes=network.sizes, key=key)
-    inputs = Inputs.blank(config.recipe.standardize, network.shape[-1])  # type: ignore[union-attr]
-    like = Weights(inputs, params, statistics, head_statistics, config.method.memory(start))  # type: ignore[union-attr]
+    like = weights_like(network, config, seed)
     if which == "last":
         found = load_arrays(place.path / "model" / "model.safetensors")
         return Weights(**unflat(found, like._asdict()))
@@ -160,9 +153,30 @@ def _weights(
     checkpoints = Checkpoints(place.checkpoints)
     if step not in checkpoints.steps():
         raise RunFolderError(f"the run in {place.path} kept no checkpoint of step {step}, only {checkpoints.steps()}.")
+    return read_weights(checkpoints, step, like)
+
+
+def weights_like(network: Network, config: Config, seed: int) -> Weights:
+    """Return weights of the shapes that a run's checkpoints hold."""
+    import jax
+
+    from tladapt.methods.base import Start
+
+    params, statistics, head_statistics = network.initial()
+    start = Start(params=params, statistics=statistics, sizes=network.sizes, key=jax.random.key(seed))
+    inputs = Inputs.blank(config.recipe.standardize, network.shape[-1])  # type: ignore[union-attr]
+    return Weights(inputs, params, statistics, head_statistics, config.method.memory(start))  # type: ignore[union-attr]
+
+
+def read_weights(checkpoints: Checkpoints, step: int, like: Weights) -> Weights:
+    """Return the weights of a checkpoint.
+
+    Raises:
+      RunFolderError: for a checkpoint that is damaged, or of another model.
+    """
     arrays = checkpoints.read(step)
     own = {name: value for name, value in arrays.items() if name.split("/")[0] in Weights._fields}
     return Weights(**unflat(own, like._asdict()))
 
 
-__all__ = ["Result", "State", "no_fault", "open_run", "save_model"]
+__all__ = ["Result", "State", "no_fault", "open_run", "read_weights", "save_model", "weights_like"]

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
 
 from tladapt.fields import Chosen
 from tladapt.registry import Registry
@@ -19,6 +23,8 @@ class ValidationOutputs(NamedTuple):
       source_labels: `[n_s]` integers in [0, C).
       target_features: `[n_t, d]`, the whole target training set (or a fixed sample of it).
       target_logits: `[n_t, C]`.
+      source_training_features: `[m, d]`, of source examples that the model was trained on (a fixed sample of them);
+        None unless the validator `needs` them.
     """
 
     source_features: Any
@@ -26,6 +32,21 @@ class ValidationOutputs(NamedTuple):
     source_labels: Any
     target_features: Any
     target_logits: Any
+    source_training_features: Any = None
+
+
+class Assessment(NamedTuple):
+    """A score, and what else a validator has to say of it.
+
+    Attributes:
+      score: higher is better; NaN where it cannot be told.
+      details: numbers that the log keeps beside it, by name.
+      doubt: one sentence on why the score should not be trusted; empty where nothing speaks against it.
+    """
+
+    score: float
+    details: Mapping[str, float] = MappingProxyType({})
+    doubt: str = ""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -34,6 +55,13 @@ class Validator(Chosen, abc.ABC):
 
     A validator of one's own is a frozen dataclass (its fields are its hyper-parameters) with a `name`, a `summary` of
     one line, and `score`.
+
+    Class attributes:
+      name: how commands, logs and tables call it.
+      summary: one line for lists.
+      costly: True for one that takes long. A run computes it only where it chooses the run's checkpoint;
+        `tladapt select` always does.
+      needs: names of optional fields of `ValidationOutputs` that `score` cannot do without.
 
     Example:
       >>> import dataclasses, numpy as np
@@ -50,10 +78,23 @@ class Validator(Chosen, abc.ABC):
 
     name: ClassVar[str]
     summary: ClassVar[str] = ""
+    costly: ClassVar[bool] = False
+    needs: ClassVar[frozenset[str]] = frozenset()
 
     @abc.abstractmethod
     def score(self, outputs: ValidationOutputs) -> float:
         """Return the score; NaN where it cannot be told (such a step is not chosen)."""
+
+    def assess(self, outputs: ValidationOutputs) -> Assessment:
+        """Return the score with its details and doubts; for validators that have some."""
+        return Assessment(float(self.score(outputs)))
+
+
+def thinned(values: Any, limit: int) -> np.ndarray:
+    """Return at most `limit` of the examples `[n, ...]`, evenly spread over their order, as float64."""
+    x = np.asarray(values)
+    kept = x if len(x) <= limit else x[np.linspace(0, len(x) - 1, limit).astype(np.int64)]
+    return kept.astype(np.float64)
 
 
 VALIDATORS: Registry[type[Validator]] = Registry("validator")
