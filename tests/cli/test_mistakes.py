@@ -14,7 +14,7 @@ MISTAKES = {
         ["train", "--data", "TOY", "--method", "dann", "--method.wieght", "1"],
         "method 'dann' has no option 'wieght'. Did you mean 'weight'? Options: weight, schedule, hidden, batch_norm.",
     ),
-    "method": (["train", "--data", "TOY", "--method", "dan"], "Unknown method 'dan'. Did you mean 'dann'?"),
+    "method": (["train", "--data", "TOY", "--method", "dan"], "Unknown method 'dan'. Did you mean 'dann'"),
     "backbone": (["train", "--data", "TOY", "--backbone", "lennet"], "Unknown backbone 'lennet'. Did you mean 'lenet'"),
     "recipe": (["train", "--data", "TOY", "--recipe", "gannin"], "Unknown recipe 'gannin'. Did you mean 'ganin2016'?"),
     "validator": (["train", "--data", "TOY", "--validator", "entropi"], "Did you mean 'entropy'?"),
@@ -110,7 +110,7 @@ MISTAKES = {
     "predict to": (["predict", "RUN", "TOY", "--out", "p.txt"], "--out must end in .csv or .npz, got 'p.txt'."),
     "predict nothing": (["predict", "RUN", "nothing.csv", "--out", "p.csv"], "no file or folder 'nothing.csv'"),
     "predict no x": (["predict", "RUN", "TOY", "--out", "p.csv"], "no array 'x' of inputs, only source_x"),
-    "demo's method": (["demo", "--methods", "source_only,dan"], "Did you mean 'dann'?"),
+    "demo's method": (["demo", "--methods", "source_only,dan"], "Did you mean 'dann'"),
     "demo's seeds": (["demo", "--seeds", "0"], "--seeds must be a whole number of at least 1; got '0'"),
 }
 
