@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from html import escape
+
+from tladapt.reporting.page import Markup, document, listing, paragraph, section, table, tag
 
 WIDTH, HEIGHT = 240.0, 110.0
 LEFT, TOP = 24.0, 6.0  # room for the axis numbers, and for a line at 1
@@ -72,73 +73,106 @@ def page(groups: Sequence[Group], steps: int, command: str) -> str:
       steps: length of the run that the curves are of.
       command: the command that made the page.
     """
-    body = "".join(_section(group, steps, f"g{place}") for place, group in enumerate(groups))
-    naming = "".join(
-        f"<li>{escape(group.title)}: <code>--{escape(group.option)} {escape(group.curves[-1].names[0])}</code></li>"
-        for group in groups
-    )
     short, run, long = (f"{length:,}" for length in groups[0].curves[0].runs)
-    return f"""<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Schedules over {run} steps</title><style>{STYLE}</style></head><body>
-<h1>Schedules over a run of {run} steps</h1>
-<p>A schedule multiplies a weight or the initial learning rate. Papers and code bases that bear one name have different
-ones, and the difference is mostly this: some <b>follow the share of the run</b> that is done, and stretch with it;
-others <b>count steps</b>, and know nothing of the length of the run. A curve that counts steps was chosen for runs of
-its authors' length: a run of {short} steps sees only its beginning (a weight that hardly adapts, a learning rate that
-hardly falls), and one of {long} steps spends nearly all of its time at its end.</p>
-<p class="legend"><span class="run">{run} steps</span> <span class="short">{short} steps</span>
-<span class="long">{long} steps</span> <span class="reference">ganin2016</span></p>
-<p class="small">Each curve is drawn over the share of its own run, 0 to 100 %; where the lengths agree there is one
-line.</p>
-{body}
-<h2>In a run</h2>
-<ul>{naming}</ul>
-<p><code>tladapt train --data digits-photo --method dann --method.schedule thuml --recipe.schedule thuml --steps
-{steps}</code></p>
-<p>From Python: <code>tladapt.methods.dann(schedule="thuml")</code>,
-<code>tladapt.Recipe(schedule="thuml")</code>. One of your own is a function of (progress, step) that you put under a
-name into <code>tladapt.losses.LAMBDA_SCHEDULES</code> or <code>LEARNING_RATE_SCHEDULES</code>.</p>
-<p class="small">Made by <code>{escape(command)}</code></p>
-</body></html>
-"""
-
-
-def _section(group: Group, steps: int, key: str) -> str:
-    reference = next((curve for curve in group.curves if "ganin2016" in curve.names), group.curves[0])
-    defs = (
-        f'<svg class="defs" aria-hidden="true"><defs><path id="{key}" d="{_path(reference.runs[steps])}"/></defs></svg>'
+    lead = paragraph(
+        "A schedule multiplies a weight or the initial learning rate. Papers and code bases that bear one name have"
+        " different ones, and the difference is mostly this: some ",
+        tag("b", "follow the share of the run"),
+        " that is done, and stretch with it; others ",
+        tag("b", "count steps"),
+        ", and know nothing of the length of the run. A curve that counts steps was chosen for runs of its authors'"
+        f" length: a run of {short} steps sees only its beginning (a weight that hardly adapts, a learning rate that"
+        f" hardly falls), and one of {long} steps spends nearly all of its time at its end.",
+        class_="lead",
     )
-    cards = "".join(_card(curve, steps, key) for curve in group.curves)
-    head = f"<h2>{escape(group.title)}</h2><p>{escape(group.about)}</p>"
-    return f"{head}{defs}<div class='cards'>{cards}</div>{_table(group, steps)}"
+    kinds = {"run": f"{run} steps", "short": f"{short} steps", "long": f"{long} steps", "reference": "ganin2016"}
+    key = tag("p", *(tag("span", words, class_=kind) for kind, words in kinds.items()), class_="lengths small")
+    about = paragraph(
+        "Each curve is drawn over the share of its own run, 0 to 100 %; where the lengths agree there is one line.",
+        class_="small soft",
+    )
+    named = [_named(group.title, tag("code", f"--{group.option} {group.curves[-1].names[0]}")) for group in groups]
+    naming = section(
+        "In a run",
+        listing(named),
+        tag(
+            "pre",
+            "tladapt train --data digits-photo --method dann --method.schedule thuml --recipe.schedule thuml"
+            f" --steps {steps}",
+        ),
+        paragraph(
+            "From Python: ",
+            tag("code", 'tladapt.methods.dann(schedule="thuml")'),
+            ", ",
+            tag("code", 'tladapt.Recipe(schedule="thuml")'),
+            ". One of your own is a function of (progress, step) that you put under a name into ",
+            tag("code", "tladapt.losses.LAMBDA_SCHEDULES"),
+            " or ",
+            tag("code", "LEARNING_RATE_SCHEDULES"),
+            ".",
+        ),
+    )
+    drawn = (_section(group, steps, f"g{place}") for place, group in enumerate(groups))
+    return document(
+        f"Schedules over a run of {run} steps",
+        Markup("".join((*drawn, naming))),
+        eyebrow="tladapt schedules",
+        lead=Markup(lead + key + about),
+        foot=paragraph("Made by ", tag("code", command)),
+    )
 
 
-def _card(curve: Curve, steps: int, key: str) -> str:
+def _named(title: str, code: Markup) -> Markup:
+    """Return how a run names a schedule of one purpose."""
+    return Markup(tag("b", title) + ": " + code)
+
+
+def _section(group: Group, steps: int, key: str) -> Markup:
+    reference = next((curve for curve in group.curves if "ganin2016" in curve.names), group.curves[0])
+    shared = tag("path", id=key, d=_path(reference.runs[steps]))
+    defs = tag("svg", tag("defs", shared), class_="unseen", aria_hidden="true")
+    cards = tag("div", *(_card(curve, steps, key) for curve in group.curves), class_="charts")
+    return section(group.title, paragraph(group.about), defs, cards, _table(group, steps))
+
+
+def _card(curve: Curve, steps: int, key: str) -> Markup:
     kinds = ("short", "run", "long")
-    lines = "".join(
-        f'<path class="line {kind}" d="{_path(values)}"/>'
+    lines = [
+        tag("path", class_=f"line {kind}", d=_path(values))
         for kind, (length, values) in zip(kinds, curve.runs.items(), strict=True)
         if curve.counts_steps or length == steps
-    )
+    ]
     x, y = LEFT + WIDTH, TOP + HEIGHT
-    grid = "".join(
-        f'<line class="grid" x1="{LEFT}" x2="{x}" y1="{TOP + HEIGHT * (1 - v)}" y2="{TOP + HEIGHT * (1 - v)}"/>'
-        f'<text x="{LEFT - 4}" y="{TOP + HEIGHT * (1 - v) + 3}" text-anchor="end">{v:g}</text>'
-        for v in (0, 0.5, 1)
-    ) + "".join(
-        f'<text x="{LEFT + WIDTH * p}" y="{y + 12}" text-anchor="{anchor}">{p:.0%}</text>'
-        for p, anchor in ((0.0, "start"), (0.5, "middle"), (1.0, "end"))
-    )
-    also = f" <span class='also'>= {escape(', '.join(curve.names[1:]))}</span>" if curve.names[1:] else ""
+    grid: list[Markup] = []
+    for v in (0, 0.5, 1):
+        level = TOP + HEIGHT * (1 - v)
+        grid.append(tag("line", class_="grid", x1=LEFT, x2=x, y1=level, y2=level))
+        grid.append(tag("text", f"{v:g}", x=LEFT - 4, y=level + 3, text_anchor="end"))
+    for p, anchor in ((0.0, "start"), (0.5, "middle"), (1.0, "end")):
+        grid.append(tag("text", f"{p:.0%}", x=LEFT + WIDTH * p, y=y + 14, text_anchor=anchor))
     words = "Constant." if curve.counts == "nothing" else f"Follows the {curve.counts}."
     if curve.counts_steps:
         words = f"Counts steps: {ends(curve)}."
+    picture = tag(
+        "svg",
+        *grid,
+        tag("use", class_="line reference", href=f"#{key}"),
+        *lines,
+        viewBox=f"0 0 {x + 6} {y + 18}",
+        class_="plot",
+        role="img",
+        aria_label=f"{curve.names[0]}, {curve.formula}",
+    )
+    also = tag("span", f" = {', '.join(curve.names[1:])}", class_="soft") if curve.names[1:] else ""
     said = " ".join(part for part in (curve.source, words) if part)
-    return f"""<figure><figcaption><b>{escape(curve.names[0])}</b>{also}</figcaption>
-<svg viewBox="0 0 {x + 6} {y + 16}" role="img" aria-label="{escape(curve.names[0])}, {escape(curve.formula)}">{grid}
-<use class="line reference" href="#{key}"/>{lines}</svg>
-<p>{escape(curve.formula)}</p><p class="small">{escape(said)}</p></figure>"""
+    return tag(
+        "figure",
+        tag("h3", curve.names[0], also),
+        paragraph(curve.formula, class_="small"),
+        paragraph(said, class_="small soft"),
+        picture,
+        class_="chart",
+    )
 
 
 def _path(values: Sequence[float]) -> str:
@@ -155,51 +189,17 @@ def _path(values: Sequence[float]) -> str:
     return "M" + " ".join(f"{x:.1f},{y:.1f}" for x, y in kept)
 
 
-def _table(group: Group, steps: int) -> str:
+def _table(group: Group, steps: int) -> Markup:
     shares = list(group.curves[0].values)
     others = [length for length in group.curves[0].runs if length != steps]
-    heads = [f"{share:.0%}" for share in shares] + [f"end of {length:,}" for length in others]
-    rows = []
-    for curve in group.curves:
-        cells = [number(curve.values[share]) for share in shares]
-        cells += [number(curve.runs[length][-1]) for length in others]
-        rows.append(
-            f"<tr><th scope='row'>{escape(', '.join(curve.names))}</th><td class='words'>{escape(curve.counts)}</td>"
-            + "".join(f"<td>{cell}</td>" for cell in cells)
-            + "</tr>"
+    header = ["", "counts", *(f"{share:.0%}" for share in shares), *(f"end of {length:,}" for length in others)]
+    rows = [
+        (
+            ", ".join(curve.names),
+            curve.counts,
+            *(number(curve.values[share]) for share in shares),
+            *(number(curve.runs[length][-1]) for length in others),
         )
-    head = "<th></th><th scope='col' class='words'>counts</th>"
-    head += "".join(f"<th scope='col'>{text}</th>" for text in heads)
-    return f"<div class='wide'><table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
-
-
-# Okabe and Ito's blue, orange and green, lighter in the dark; dashes tell the lines apart without colour.
-STYLE = """
-:root{color-scheme:light dark;--ink:#1a1a1a;--soft:#5a5a5a;--paper:#fff;--card:#f6f6f4;--grid:#d9d9d6;
---run:#0072b2;--short:#b86e00;--long:#007a5a;--reference:#9a9a9a}
-@media(prefers-color-scheme:dark){:root{--ink:#ececec;--soft:#b0b0b0;--paper:#16181a;--card:#202326;--grid:#3b3f43;
---run:#5ab4ee;--short:#f0a93a;--long:#3ecf9f;--reference:#808589}}
-*{box-sizing:border-box}
-body{margin:0 auto;max-width:1180px;padding:1.2rem;background:var(--paper);color:var(--ink);
-font:16px/1.5 system-ui,sans-serif}
-h1{font-size:1.6rem;line-height:1.2}h2{margin-top:2.2rem;font-size:1.25rem}p{max-width:75ch}
-.small,.also,figcaption .also{color:var(--soft);font-size:.85rem}code{font-size:.92em;overflow-wrap:anywhere}
-.cards{display:grid;gap:.9rem;grid-template-columns:repeat(auto-fill,minmax(min(250px,100%),1fr))}
-figure{margin:0;padding:.7rem .8rem;background:var(--card);border-radius:8px}
-figure p{margin:.3rem 0 0;font-size:.88rem;overflow-wrap:anywhere}figure svg{display:block;width:100%;margin-top:.3rem}
-svg.defs{position:absolute;width:0;height:0}svg text{fill:var(--soft);font-size:9px}
-.grid{stroke:var(--grid);stroke-width:.7}.line{fill:none;stroke-width:2;stroke-linejoin:round}
-.run{--c:var(--run)}.short{--c:var(--short)}.long{--c:var(--long)}.reference{--c:var(--reference)}
-.line{stroke:var(--c)}.line.short{stroke-dasharray:6 3}.line.long{stroke-dasharray:1.5 2.5}
-.line.reference{stroke-width:1}
-.legend span{display:inline-block;margin-right:1.1rem;white-space:nowrap}
-.legend span::before{content:"";display:inline-block;width:2.2em;margin-right:.5em;vertical-align:.25em;
-border-top:3px solid var(--c)}
-.legend .short::before{border-top-style:dashed}.legend .long::before{border-top-style:dotted}
-.legend .reference::before{border-top-width:1px}
-.wide{overflow-x:auto;margin-top:1.2rem}table{border-collapse:collapse;font-size:.88rem;font-variant-numeric:tabular-nums}
-th,td{padding:.3rem .7rem;border-bottom:1px solid var(--grid);text-align:right;white-space:nowrap}
-tbody th,.words{text-align:left}tbody th{font-weight:600;white-space:normal;min-width:9rem}
-@media(max-width:600px){th,td{padding:.3rem .45rem}tbody th{position:sticky;left:0;background:var(--paper)}
-body{padding:.8rem}}
-"""
+        for curve in group.curves
+    ]
+    return table(header, rows, caption=f"{group.title}: values over a run of {steps:,} steps.", left=(1,))
