@@ -200,6 +200,6 @@ border-top:3px solid var(--c)}
 .wide{overflow-x:auto;margin-top:1.2rem}table{border-collapse:collapse;font-size:.88rem;font-variant-numeric:tabular-nums}
 th,td{padding:.3rem .7rem;border-bottom:1px solid var(--grid);text-align:right;white-space:nowrap}
 tbody th,.words{text-align:left}tbody th{font-weight:600;white-space:normal;min-width:9rem}
-@media(max-width:600px){th,td{padding:.3rem .45rem}tbody th{position:sticky;left:0;background:var(--paper)}
-body{padding:.8rem}}
+@media(max-width:600px){body{padding:.8rem}th,td{padding:.3rem .3rem}table{font-size:.8rem}
+.words{display:none}tbody th{position:sticky;left:0;background:var(--paper);min-width:0;max-width:6.5rem}}
 """
