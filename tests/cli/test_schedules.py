@@ -78,7 +78,7 @@ def test_the_table_fits_a_terminal_and_says_how_to_go_on():
 
 
 def test_mistakes_are_told(tmp_path):
-    said = call("schedules", "--steps", "0")
-    assert said.status == 2 and "at least 1" in said.err
+    said = call("schedules", "--steps", "9")  # a tenth of it would be no run
+    assert said.status == 2 and "at least 10" in said.err
     said = call("schedules", "--out", str(tmp_path))
     assert said.status == 2 and "name a file such as schedules.html" in said.err

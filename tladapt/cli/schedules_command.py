@@ -24,7 +24,7 @@ RATES = (
 
 
 @click.command(name="schedules")
-@whole("--steps", 3000, "Length of the run that the curves are of.")
+@whole("--steps", 3000, "Length of the run that the curves are of.", least=10)
 @click.option("--out", metavar="FILE", help="Write them as one page to look at, which needs no network.")
 @as_json()
 def command(steps: int, out: str | None, as_json: bool) -> None:
@@ -63,24 +63,24 @@ def _curve(names: tuple[str, ...], schedule: Callable[..., Any], steps: int) -> 
 
     from tladapt.reporting.schedules_page import Curve
 
-    def over(length: int, shares: Any) -> list[float]:
-        shares = np.asarray(shares, np.float32)
-        return [float(v) for v in np.asarray(schedule(shares, np.round(shares * length).astype(np.int32)))]
-
+    shares, points = np.array(SHARES, np.float32), np.linspace(0, 1, POINTS, dtype=np.float32)
+    lengths = (steps // 10, steps, 10 * steps)
+    looks: list[tuple[Any, Any]] = [(points, points * length) for length in lengths] + [(shares, shares * steps)]
     # What moves it: the share of the run at one step, and steps at one share.
-    shares, counted = np.linspace(0, 1, 101, dtype=np.float32), np.arange(0, 100_001, 500, dtype=np.int32)
-    by_share = np.ptp(np.asarray(schedule(shares, np.full(101, 2000, np.int32)))) > 0
-    by_steps = np.ptp(np.asarray(schedule(np.full(201, 0.5, np.float32), counted))) > 0
-    counts = " and ".join(word for word, moves in (("share of the run", by_share), ("steps", by_steps)) if moves)
+    looks += [(points, np.full(POINTS, 2000.0)), (np.full(POINTS, 0.5, np.float32), np.linspace(0, 100_000, POINTS))]
+    progress = np.concatenate([share for share, _ in looks])
+    step = np.round(np.concatenate([step for _, step in looks])).astype(np.int32)
+    values = np.asarray(schedule(progress, step))  # in one call: every schedule compiles for one shape
+    *runs, table, by_share, by_steps = np.split(values, np.cumsum([len(share) for share, _ in looks])[:-1])
+    moving = [word for word, seen in (("share of the run", by_share), ("steps", by_steps)) if np.ptp(seen) > 0]
     formula, source = _words(schedule)
-    lengths = (max(1, steps // 10), steps, 10 * steps)
     return Curve(
         names=names,
         formula=formula,
         source=source,
-        counts=counts or "nothing",
-        runs={length: over(length, np.linspace(0, 1, POINTS)) for length in lengths},
-        values=dict(zip(SHARES, over(steps, SHARES), strict=True)),
+        counts=" and ".join(moving) or "nothing",
+        runs={length: run.tolist() for length, run in zip(lengths, runs, strict=True)},
+        values=dict(zip(SHARES, table.tolist(), strict=True)),
     )
 
 
