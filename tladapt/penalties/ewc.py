@@ -203,7 +203,7 @@ def fisher_information(
 
 def _wide(leaf: jax.Array) -> Any:
     """Return the dtype that squares of a leaf are summed in."""
-    return jnp.promote_types(leaf.dtype, jnp.float32)
+    return jnp.float64 if leaf.dtype == jnp.float64 else jnp.float32
 
 
 def _squared(leaf: jax.Array) -> jax.Array:

@@ -85,6 +85,8 @@ def summarize(keeper: Keeper, metrics: dict[str, Any]) -> dict[str, Any]:
             "oracle/step": best.step,
             "oracle/target/accuracy": best.score,
         }
+    accuracies = ("source/accuracy", "target/accuracy")
+    summary |= {f"before/{name}": keeper.initial[name] for name in accuracies if name in keeper.initial}
     summary |= {
         "method": config.method.name,  # type: ignore[union-attr]
         "scenario": scenario.name,
