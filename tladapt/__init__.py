@@ -20,6 +20,7 @@ __all__ = [
     "data",
     "doctor",
     "evaluation",
+    "export",
     "load",
     "losses",
     "methods",
@@ -45,6 +46,7 @@ _HOMES = {
     "Scenario": "tladapt.data",
     "Validator": "tladapt.evaluation",
     "doctor": "tladapt.evaluation.doctor",
+    "export": "tladapt.training.export",
     "load": "tladapt.data",
     "open_run": "tladapt.training",
     "run": "tladapt.training",
@@ -61,6 +63,7 @@ if TYPE_CHECKING:  # the same, for type checkers and editors, which do not run `
     from tladapt.penalties import Penalty
     from tladapt.training import Result, open_run, run, run_seeds, select
     from tladapt.training.config import Config, Recipe
+    from tladapt.training.export import export
 
 
 def __getattr__(name: str) -> Any:

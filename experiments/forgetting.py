@@ -1,0 +1,160 @@
+"""What adaptation without the source costs the source, and what a penalty keeps: runs, and a CSV of them.
+
+python experiments/forgetting.py photo usps chain --seeds 1 2 3 4 5     # finished runs are kept
+python experiments/forgetting.py --collect
+
+A source model is trained (SHOT's first stage) and then adapted to the target alone (its second), with BatchNorm
+statistics frozen, so that parameters are all that can forget.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import dataclasses
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import tladapt
+from tladapt.models import DigitsCNN
+from tladapt.training import RECIPES
+
+ROOT = Path(__file__).resolve().parents[1]
+RUNS, RESULTS = ROOT / "runs" / "forgetting", ROOT / "experiments" / "results"
+BACKBONE = DigitsCNN(widths=(16, 32, 64))
+RATE = 0.01
+# Powers of ten, fixed before the first run; the chain has the second largest that is stable at this learning rate.
+STRENGTHS = {"ewc": (1.0, 10.0, 100.0, 1000.0), "l2sp": (0.01, 0.1, 1.0, 10.0)}
+CHAIN_WEIGHT = 100.0
+CONTRASTS = (0.2, 0.4, 0.6)  # of the chain's targets, in this order
+BENCHMARKS = {  # scenario, its options, recipe, steps for the source and for the target
+    "photo": ("digits-photo", {}, "digits-photo", (600, 400)),
+    "usps": ("mnist-usps", {"size": 16}, "digits", (500, 300)),
+}
+CURVE = ("scenario", "data_seed", "seed", "penalty", "weight", "source_before", "source", "target_before", "target",
+         "minutes", "commit")  # fmt: skip
+CHAIN = ("scenario", "data_seed", "seed", "penalty", "weight", "decay", "targets_seen", "domain", "accuracy", "commit")
+
+
+def config(recipe: str, steps: int, share: float, **changes: Any) -> tladapt.Config:
+    """Return the config of one of SHOT's two stages as a run of its own."""
+    return tladapt.Config(
+        method=tladapt.methods.shot(source_share=share, refreshes=5),
+        backbone=BACKBONE,
+        recipe=RECIPES[recipe]
+        if share
+        else dataclasses.replace(RECIPES[recipe], learning_rate=RATE, name=f"{recipe}*"),
+        steps=steps,
+        evaluations=1,
+        batchnorm=None if share else "frozen",
+        **changes,
+    )
+
+
+def ready(folder: Path, made: tladapt.Config, scenario: tladapt.Scenario, seed: int) -> Path:
+    """Run what is not finished yet."""
+    if not (folder / "summary.json").is_file():
+        started = time.perf_counter()
+        metrics = tladapt.run(made, scenario, seed, out=folder, resume=(folder / "config.json").is_file()).metrics
+        shown = {name: round(metrics[name], 4) for name in ("source/accuracy", "target/accuracy")}
+        print(f"{folder.relative_to(RUNS)}: {shown}, {time.perf_counter() - started:.0f} s", flush=True)
+    return folder
+
+
+def penalty(name: str, weight: float) -> tladapt.Penalty:
+    """Return a penalty of some strength."""
+    made: tladapt.Penalty = {"ewc": tladapt.penalties.EWC, "l2sp": tladapt.penalties.L2SP}[name](weight=weight)
+    return made
+
+
+def curve(name: str, seed: int) -> None:
+    """Run one seed of a benchmark: the source model, and from it one run without a penalty and one a strength."""
+    data, options, recipe, (first, second) = BENCHMARKS[name]
+    scenario = tladapt.load(data, **options, **({"seed": seed} if name == "photo" else {}))
+    place = RUNS / name / f"seed{seed}"
+    source = ready(place / "source", config(recipe, first, 1.0), scenario, seed)
+    ready(place / "none", config(recipe, second, 0.0, init=source), scenario, seed)
+    for kind, strengths in STRENGTHS.items():
+        for weight in strengths:
+            made = config(recipe, second, 0.0, init=source, penalty=penalty(kind, weight))
+            ready(place / f"{kind}-{weight:g}", made, scenario, seed)
+
+
+def chain(seed: int) -> None:
+    """Run one seed of a chain: the source model, then one target after the other, without and with online EWC."""
+    _, _, recipe, (first, second) = BENCHMARKS["photo"]
+    scenarios = [tladapt.load("digits-photo", seed=seed, contrast=contrast) for contrast in CONTRASTS]
+    source = ready(RUNS / "photo" / f"seed{seed}" / "source", config(recipe, first, 1.0), scenarios[1], seed)
+    for arm, held in (("none", None), ("ewc", tladapt.penalties.EWC(weight=CHAIN_WEIGHT, decay=1.0))):
+        before = source
+        for place, scenario in enumerate(scenarios):
+            folder = RUNS / "chain" / f"seed{seed}" / f"{arm}-{place + 1}"
+            before = ready(folder, config(recipe, second, 0.0, init=before, penalty=held), scenario, seed)
+
+
+def lines() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Return what finished runs came to: lines of the curves, and of the chain, each model on every domain."""
+    curves: list[dict[str, Any]] = []
+    chains: list[dict[str, Any]] = []
+    for folder in sorted(file.parent for file in RUNS.glob("*/*/*/summary.json")):
+        made, facts, summary = (
+            json.loads((folder / f"{name}.json").read_text()) for name in ("config", "environment", "summary")
+        )
+        options = made["scenario"]["options"]
+        held = made["penalty"] or {"name": "none", "weight": 0.0}
+        common = {
+            "scenario": summary["scenario"],
+            "data_seed": options.get("seed", ""),
+            "seed": made["seed"],
+            "penalty": held["name"],
+            "weight": held["weight"],
+            "commit": facts["commit"],
+        }
+        part = folder.parents[1].name
+        if part != "chain" and folder.name != "source":
+            both = {f"{name}_before": summary[f"before/{name}/accuracy"] for name in ("source", "target")}
+            both |= {name: summary[f"{name}/accuracy"] for name in ("source", "target")}
+            curves.append({**common, **both, "minutes": round(facts["seconds"] / 60, 2)})
+        if part == "chain" or (folder.name == "source" and part == "photo"):
+            model = tladapt.open_run(folder)
+            tests = {
+                f"contrast {c:g}": tladapt.load("digits-photo", seed=options["seed"], contrast=c).test
+                for c in CONTRASTS
+            }
+            scores = {name: float((model.predict(test) == test.y).mean()) for name, test in tests.items()}
+            scores["source"] = summary["source/accuracy"]
+            seen = 0 if folder.name == "source" else int(folder.name[-1])
+            for name, accuracy in scores.items():
+                rest = {"decay": held.get("decay", ""), "targets_seen": seen, "domain": name, "accuracy": accuracy}
+                chains.append({**common, **rest})
+    return curves, chains
+
+
+def collect() -> None:
+    """Write both CSVs."""
+    for name, columns, found in zip(("forgetting", "forgetting_chain"), (CURVE, CHAIN), lines(), strict=True):
+        with open(RESULTS / f"{name}.csv", "w", newline="") as file:
+            writer = csv.DictWriter(file, columns, lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(found)
+        print(f"{len(found)} lines in {name}.csv")
+
+
+def main() -> None:
+    """Run what is asked for, or collect."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="*", choices=[*BENCHMARKS, "chain"])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3, 4, 5])
+    parser.add_argument("--collect", action="store_true")
+    given = parser.parse_args()
+    for seed in given.seeds:
+        for part in given.parts:
+            chain(seed) if part == "chain" else curve(part, seed)
+    if given.collect:
+        collect()
+
+
+if __name__ == "__main__":
+    main()
