@@ -37,8 +37,8 @@ def command(
     The file is read again and compared with the run on examples of its target; one that predicts something else is not
     kept.
 
-    stablehlo is a program for CPU, CUDA and TPU that needs jax alone; safetensors holds the arrays, for other tools and
-    for --init.
+    stablehlo is a program for CPU, CUDA and TPU that jax runs without tladapt; safetensors holds the arrays, for other
+    tools and for --init.
     """
     keep_compiled()
     import tladapt

@@ -14,7 +14,7 @@ from jax import export as programs
 
 from tladapt.data import Domain, Scenario, examples
 from tladapt.data.sampling import as_input
-from tladapt.errors import DamagedDataError, MissingDataError, UsageError
+from tladapt.errors import DamagedDataError, MissingDataError, MissingPackageError, UsageError
 from tladapt.methods.base import PyTree
 from tladapt.models import Outputs
 from tladapt.models.weights import load_arrays, save_arrays
@@ -46,7 +46,7 @@ def export(
     "stablehlo": a program with the weights in it, for CPU, CUDA and TPU and for any number of examples. It takes inputs
     as the run's data had them (8-bit images as they are): scaling and standardisation are inside. It returns logits
     `[n, C]`, probabilities `[n, C]` and features `[n, d]` by name. Classes and the form of the input stand in
-    `<out>.json`. It runs with jax alone:
+    `<out>.json`. It runs with jax and flatbuffers:
 
         model = jax.export.deserialize(open("model.stablehlo", "rb").read())
         probabilities = model.call(x)["probabilities"]
@@ -73,8 +73,11 @@ def export(
       UsageError: for a format that there is none of, inputs that do not fit, or a network that cannot be exported for
         any number of examples.
       DamagedDataError: where the file predicts something else; it is not kept.
+      MissingPackageError: for stablehlo without flatbuffers, which jax writes such a program with.
     """
     path, form = _place(run, out, format)
+    if form == "stablehlo":
+        _need_flatbuffers()
     result = run if isinstance(run, Result) else open_run(run, which=which)
     x = _comparable(result, examples, data_dir)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -115,6 +118,16 @@ def _place(run: Any, out: Any, format: str | None) -> tuple[Path, str]:
     if folder is None:
         raise UsageError("this run has no folder, so out= has to say which file to write.")
     return folder / "export" / f"model.{form}", form
+
+
+def _need_flatbuffers() -> None:
+    import importlib.util
+
+    if importlib.util.find_spec("flatbuffers") is None:
+        raise MissingPackageError(
+            'jax writes a stablehlo program with flatbuffers, which is not installed: pip install "tladapt[export]".'
+            " format='safetensors' needs nothing more."
+        )
 
 
 def _comparable(result: Result, given: Any, data_dir: Any) -> np.ndarray:
