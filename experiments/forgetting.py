@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import tladapt
+from tladapt.errors import DivergenceError
 from tladapt.models import DigitsCNN
 from tladapt.training import RECIPES
 
@@ -25,14 +26,15 @@ ROOT = Path(__file__).resolve().parents[1]
 RUNS, RESULTS = ROOT / "runs" / "forgetting", ROOT / "experiments" / "results"
 BACKBONE = DigitsCNN(widths=(16, 32, 64))
 RATE = 0.01
-# Powers of ten, fixed before the first run; the chain has the second largest that is stable at this learning rate.
-STRENGTHS = {"ewc": (1.0, 10.0, 100.0, 1000.0), "l2sp": (0.01, 0.1, 1.0, 10.0)}
+# Powers of ten, fixed before the first run; so was the weight of the chain.
+STRENGTHS = {"ewc": (1.0, 10.0, 100.0, 1000.0), "l2sp": (0.01, 0.1, 1.0)}
 CHAIN_WEIGHT = 100.0
 CONTRASTS = (0.2, 0.4, 0.6)  # of the chain's targets, in this order
 BENCHMARKS = {  # scenario, its options, recipe, steps for the source and for the target
     "photo": ("digits-photo", {}, "digits-photo", (600, 400)),
     "usps": ("mnist-usps", {"size": 16}, "digits", (500, 300)),
 }
+DIVERGED = "diverged.txt"  # what is written in the place of a summary
 CURVE = ("scenario", "data_seed", "seed", "penalty", "weight", "source_before", "source", "target_before", "target",
          "minutes", "commit")  # fmt: skip
 CHAIN = ("scenario", "data_seed", "seed", "penalty", "weight", "decay", "targets_seen", "domain", "accuracy", "commit")
@@ -55,9 +57,14 @@ def config(recipe: str, steps: int, share: float, **changes: Any) -> tladapt.Con
 
 def ready(folder: Path, made: tladapt.Config, scenario: tladapt.Scenario, seed: int) -> Path:
     """Run what is not finished yet."""
-    if not (folder / "summary.json").is_file():
+    if not (folder / "summary.json").is_file() and not (folder / DIVERGED).is_file():
         started = time.perf_counter()
-        metrics = tladapt.run(made, scenario, seed, out=folder, resume=(folder / "config.json").is_file()).metrics
+        try:
+            metrics = tladapt.run(made, scenario, seed, out=folder, resume=(folder / "config.json").is_file()).metrics
+        except DivergenceError as error:
+            (folder / DIVERGED).write_text(f"{error}\n")
+            print(f"{folder.relative_to(RUNS)}: {error}", flush=True)
+            return folder
         shown = {name: round(metrics[name], 4) for name in ("source/accuracy", "target/accuracy")}
         print(f"{folder.relative_to(RUNS)}: {shown}, {time.perf_counter() - started:.0f} s", flush=True)
     return folder
@@ -98,14 +105,12 @@ def lines() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Return what finished runs came to: lines of the curves, and of the chain, each model on every domain."""
     curves: list[dict[str, Any]] = []
     chains: list[dict[str, Any]] = []
-    for folder in sorted(file.parent for file in RUNS.glob("*/*/*/summary.json")):
-        made, facts, summary = (
-            json.loads((folder / f"{name}.json").read_text()) for name in ("config", "environment", "summary")
-        )
+    for folder in sorted(file.parent for file in RUNS.glob("*/seed*/*/config.json")):
+        made, facts = (json.loads((folder / f"{name}.json").read_text()) for name in ("config", "environment"))
         options = made["scenario"]["options"]
         held = made["penalty"] or {"name": "none", "weight": 0.0}
         common = {
-            "scenario": summary["scenario"],
+            "scenario": made["scenario"]["name"],
             "data_seed": options.get("seed", ""),
             "seed": made["seed"],
             "penalty": held["name"],
@@ -113,6 +118,11 @@ def lines() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
             "commit": facts["commit"],
         }
         part = folder.parents[1].name
+        if (folder / DIVERGED).is_file():
+            curves.append(common)
+        if not (folder / "summary.json").is_file():
+            continue
+        summary = json.loads((folder / "summary.json").read_text())
         if part != "chain" and folder.name != "source":
             both = {f"{name}_before": summary[f"before/{name}/accuracy"] for name in ("source", "target")}
             both |= {name: summary[f"{name}/accuracy"] for name in ("source", "target")}
