@@ -170,10 +170,7 @@ def assemble(config: Config, scenario: Scenario, seed: int, *, like: Assembly | 
         )
         kept = penalty.prepare(start)
         if config.init is None and config.weights is None:
-            notes.append(
-                f"penalty {penalty.name!r} holds the model to random parameters: this run starts from no earlier one"
-                " (--init)"
-            )
+            notes.append(f"penalty {penalty.name!r} holds the model to random parameters: there is no --init")
     optimizer = Optimizer(recipe, params)
     augment = method.augmentation if recipe.augment == "none" else recipe.augment
     parts = Parts(network, method, optimizer, augment, feeds, penalty)
