@@ -109,6 +109,7 @@ def draw_chain(axes: Any, runs: Runs) -> None:
 def main() -> None:
     """Draw both benchmarks and the chain beside each other."""
     curves, chain = read("forgetting"), read("forgetting_chain")
+    curves = [run for run in curves if (run["method"], run["statistics"]) == ("shot", "frozen")]
     names = list(dict.fromkeys(run["scenario"] for run in curves))
     with style():
         figure = new_figure(3.6 * (len(names) + 1), 3.5)

@@ -43,6 +43,7 @@ def curve_rows(runs: Runs) -> Iterable[str]:
     """Yield the lines of the table of trade-offs: one a scenario, penalty and weight."""
     yield "| | source | source lost | kept by the penalty | target | target gained | cost of the penalty | runs |"
     yield "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"
+    runs = [run for run in runs if (run["method"], run["statistics"]) == ("shot", "frozen")]
     for scenario in dict.fromkeys(run["scenario"] for run in runs):
         here = [run for run in runs if run["scenario"] == scenario]
         none = [run for run in here if run["penalty"] == "none"]
@@ -68,6 +69,22 @@ def curve_rows(runs: Runs) -> Iterable[str]:
                 f" {kept} | {level(won.values())} | {apart(won, target)} | {cost} |"
                 f" {len(mine)}{f', {broken}' if len(mine) < len(all_of_it) else ''} |"
             )
+
+
+def aside_rows(runs: Runs) -> Iterable[str]:
+    """Yield the lines of the table of other ways to adapt: moving statistics, and a method that sees the source."""
+    yield "| | source before | source | source lost | target before | target | target gained | runs |"
+    yield "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"
+    names = {("shot", "shared"): "shot, statistics moving", ("dann", "frozen"): "dann, statistics frozen"}
+    for (method, statistics), name in names.items():
+        here = [run for run in runs if (run["method"], run["statistics"]) == (method, statistics)]
+        for place in sorted({key(run) for run in here}):
+            mine = [run for run in here if key(run) == place]
+            found = {column: by_seed(mine, column) for column in ("source_before", "source", "target_before", "target")}
+            cells = [level(values.values()) for values in found.values()]
+            lost, won = (apart(found[domain], found[f"{domain}_before"]) for domain in ("source", "target"))
+            shown = [*cells[:2], lost, *cells[2:], won, str(len(mine))]
+            yield f"| {name}, {called(KINDS[place[0]], place[1])} | {' | '.join(shown)} |"
 
 
 def chain_rows(runs: Runs) -> Iterable[str]:

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
-from forgetting_tables import chain_rows, curve_rows
+from forgetting_tables import aside_rows, chain_rows, curve_rows
 
 from tladapt.evaluation import mean_and_interval, spread
 
@@ -23,6 +23,7 @@ TABLES = {
     "demo": ("digits_photo",),
     "digits": ("mnist_usps", "usps_mnist", "mnist_mnistm"),
     "forgetting": ("forgetting",),
+    "aside": ("forgetting",),
     "chain": ("forgetting_chain",),
 }
 PAGES = (ROOT / "README.md", ROOT / "experiments" / "README.md")
@@ -83,7 +84,7 @@ def rows(runs: Runs) -> Iterable[str]:
 def render(name: str) -> str:
     """Return a table by name."""
     runs = [run for part in TABLES[name] if (RESULTS / f"{part}.csv").is_file() for run in read(part)]
-    made = {"forgetting": curve_rows, "chain": chain_rows}.get(name, rows)
+    made = {"forgetting": curve_rows, "aside": aside_rows, "chain": chain_rows}.get(name, rows)
     return "\n".join(made(runs)) + "\n" if runs else ""
 
 

@@ -117,7 +117,9 @@ def test_a_file_that_predicts_something_else_is_not_kept(form, points, tmp_path,
         save = tladapt.models.weights.save_arrays
         monkeypatch.setattr(
             "tladapt.training.export.save_arrays",
-            lambda path, arrays, **rest: save(path, {**arrays, "inputs/mean/target": arrays["inputs/mean/target"] + 1}, **rest),
+            lambda path, arrays, **rest: save(
+                path, {**arrays, "inputs/mean/target": arrays["inputs/mean/target"] + 1}, **rest
+            ),
         )
     with pytest.raises(DamagedDataError, match=r"does not predict what the run predicts: logits of 35 .* not written"):
         tladapt.export(points, path, examples=problems.scenario().test)
