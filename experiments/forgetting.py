@@ -36,24 +36,26 @@ BENCHMARKS = {  # scenario, its options, recipe, steps for the source and for th
     "usps": ("mnist-usps", {"size": 16}, "digits", (500, 300), ("ewc", "l2sp")),
 }
 DIVERGED = "diverged.txt"  # what is written in the place of a summary
-CURVE = ("scenario", "data_seed", "seed", "method", "statistics", "penalty", "weight", "source_before", "source", "target_before", "target",
-         "minutes", "commit")  # fmt: skip
+CURVE = (
+    "scenario", "data_seed", "seed", "method", "statistics", "penalty", "weight",
+    "source_before", "source", "target_before", "target", "minutes", "commit",
+)  # fmt: skip
 CHAIN = ("scenario", "data_seed", "seed", "penalty", "weight", "decay", "targets_seen", "domain", "accuracy", "commit")
 
 
-def config(recipe: str, steps: int, share: float, **changes: Any) -> tladapt.Config:
-    """Return the config of one of SHOT's two stages as a run of its own."""
-    return tladapt.Config(
-        method=tladapt.methods.shot(source_share=share, refreshes=5),
-        backbone=BACKBONE,
-        recipe=RECIPES[recipe]
-        if share
-        else dataclasses.replace(RECIPES[recipe], learning_rate=RATE, name=f"{recipe}*"),
-        steps=steps,
-        evaluations=1,
-        batchnorm=None if share else "frozen",
-        **changes,
-    )
+def config(recipe: str, steps: int, method: tladapt.Method | str, **changes: Any) -> tladapt.Config:
+    """Return the config of a run; one that starts from another has a smaller learning rate and frozen statistics."""
+    own = RECIPES[recipe]
+    if "init" in changes:
+        own = dataclasses.replace(own, learning_rate=RATE, name=f"{recipe}*")
+        changes = {"batchnorm": "frozen", **changes}
+    return tladapt.Config(method=method, backbone=BACKBONE, recipe=own, steps=steps, evaluations=1, **changes)
+
+
+def shot(share: float) -> tladapt.Method:
+    """Return SHOT's first stage (share 1) or second (share 0)."""
+    made: tladapt.Method = tladapt.methods.shot(source_share=share, refreshes=5)
+    return made
 
 
 def ready(folder: Path, made: tladapt.Config, scenario: tladapt.Scenario, seed: int) -> Path:

@@ -52,9 +52,9 @@ def export(
         probabilities = model.call(x)["probabilities"]
 
     "safetensors": every array that predictions are made from, by path ("params/backbone/conv1/kernel",
-    "statistics/shared/...", "inputs/mean/target" and "inputs/deviation/target" where inputs are standardised), with the config, the
-    classes and the form of the input as JSON under "tladapt" in the file's metadata. `init=` and `weights=` of a run
-    take it.
+    "statistics/shared/...", "inputs/mean/target" and "inputs/deviation/target" where inputs are standardised), with
+    the config, the classes and the form of the input as JSON under "tladapt" in the file's metadata. `init=` and
+    `weights=` of a run take it.
 
     Args:
       run: a result, or the folder of a finished run.
