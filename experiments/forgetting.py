@@ -1,7 +1,7 @@
 """What adaptation without the source costs the source, and what a penalty keeps: runs, and a CSV of them.
 
 python experiments/forgetting.py photo usps aside chain --seeds 1 2 3 4 5     # finished runs are kept
-python experiments/forgetting.py --collect
+python experiments/forgetting.py collect
 
 A source model is trained (SHOT's first stage) and then adapted to the target alone (its second), with BatchNorm
 statistics frozen, so that parameters are all that can forget. `aside` has, on the second benchmark, statistics that go
@@ -32,15 +32,15 @@ STRENGTHS = {"ewc": (1.0, 10.0, 100.0, 1000.0), "l2sp": (0.01, 0.1, 1.0)}
 CHAIN_WEIGHT = 100.0
 CONTRASTS = (0.2, 0.4, 0.6)  # of the chain's targets, in this order
 BENCHMARKS = {  # scenario, its options, recipe, steps for the source and for the target, penalties
-    "photo": ("digits-photo", {}, "digits-photo", (600, 400), ("ewc", "l2sp")),
+    "photo": ("digits-photo", {}, "digits-photo", (600, 400), ("ewc",)),
     "usps": ("mnist-usps", {"size": 16}, "digits", (500, 300), ("ewc", "l2sp")),
 }
 DIVERGED = "diverged.txt"  # what is written in the place of a summary
 CURVE = (
     "scenario", "data_seed", "seed", "method", "statistics", "penalty", "weight",
-    "source_before", "source", "target_before", "target", "minutes", "commit",
+    "source_before", "source", "target_before", "target", "minutes", "jax",
 )  # fmt: skip
-CHAIN = ("scenario", "data_seed", "seed", "penalty", "weight", "decay", "targets_seen", "domain", "accuracy", "commit")
+CHAIN = ("scenario", "data_seed", "seed", "penalty", "weight", "decay", "targets_seen", "domain", "accuracy", "jax")
 
 
 def config(recipe: str, steps: int, method: tladapt.Method | str, **changes: Any) -> tladapt.Config:
@@ -134,7 +134,7 @@ def lines() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
             "statistics": made["recipe"]["batchnorm"]["statistics"],
             "penalty": held["name"],
             "weight": held["weight"],
-            "commit": facts["commit"],
+            "jax": facts["packages"]["jax"],
         }
         part = folder.parents[1].name
         if (folder / DIVERGED).is_file():
@@ -177,14 +177,13 @@ OTHERS = {"aside": aside, "chain": chain}
 def main() -> None:
     """Run what is asked for, or collect."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", choices=[*BENCHMARKS, *OTHERS])
+    parser.add_argument("parts", nargs="+", choices=[*BENCHMARKS, *OTHERS, "collect"])
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3, 4, 5])
-    parser.add_argument("--collect", action="store_true")
     given = parser.parse_args()
     for seed in given.seeds:
-        for part in given.parts:
+        for part in (part for part in given.parts if part != "collect"):
             OTHERS[part](seed) if part in OTHERS else curve(part, seed)
-    if given.collect:
+    if "collect" in given.parts:
         collect()
 
 

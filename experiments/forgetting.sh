@@ -6,6 +6,6 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export PATH="$PWD/.venv/bin:$PATH" TLADAPT_DATA="${1:-${TLADAPT_DATA:?give the folder of the data sets}}"
-python experiments/forgetting.py photo usps aside chain --seeds 1 2 3 4 5 --collect
+python experiments/forgetting.py photo usps aside chain collect --seeds 1 2 3 4 5
 python experiments/forgetting_figure.py
 python experiments/tables.py

@@ -30,7 +30,8 @@ def bars(values: dict[str, float]) -> tuple[float, float]:
 
 def draw_curve(axes: Any, runs: Runs, name: str) -> None:
     """Draw target against source accuracy over the strength of each penalty."""
-    here = [run for run in runs if run["scenario"] == name and run["source"]]
+    every = [run for run in runs if run["scenario"] == name]
+    here = [run for run in every if run["source"]]  # the others diverged
     none = [run for run in here if run["penalty"] == "none"]
     free = [bars(by_seed(none, column)) for column in ("source", "target")]
     first = [bars(by_seed(none, column)) for column in ("source_before", "target_before")]
@@ -38,21 +39,21 @@ def draw_curve(axes: Any, runs: Runs, name: str) -> None:
         places = sorted({key(run) for run in here if run["penalty"] == kind})
         points = [free]
         for place in places:
-            mine = [run for run in here if key(run) == place]  # some may have diverged
+            mine = [run for run in here if key(run) == place]
             points.append([bars(by_seed(mine, column)) for column in ("source", "target")])
         x, y = (np.array([point[axis] for point in points]) for axis in (0, 1))  # [strengths, (mean, half)]
         axes.plot(x[:, 0], y[:, 0], line, color=colour, zorder=2)
         axes.errorbar(
             x[1:, 0], y[1:, 0], y[1:, 1], x[1:, 1], marker, color=colour, ms=4.5, lw=0.8, label=label, zorder=3
         )
-        below = kind == "ewc"
         for place, across, up in zip(places, x[1:, 0], y[1:, 0], strict=True):
+            done, all_of_it = (sum(key(run) == place for run in found) for found in (here, every))
             axes.annotate(
-                f"{place[1]:g}",
+                f"{place[1]:g}" + ("" if done == all_of_it else f"\n({done} of {all_of_it})"),
                 (across, up),
-                (5 if below else -5, -10 if below else 6),
+                (4, 4) if kind == "ewc" else (-4, -10),
                 textcoords="offset points",
-                ha="left" if below else "right",
+                ha="left" if kind == "ewc" else "right",
                 color=colour,
                 fontsize=7,
             )
@@ -112,13 +113,24 @@ def main() -> None:
     curves = [run for run in curves if (run["method"], run["statistics"]) == ("shot", "frozen")]
     names = list(dict.fromkeys(run["scenario"] for run in curves))
     with style():
-        figure = new_figure(3.6 * (len(names) + 1), 3.5)
+        figure = new_figure(3.6 * (len(names) + 1), 3.9)
         panels = figure.subplots(1, len(names) + 1)
         for axes, name in zip(panels, names, strict=False):
             draw_curve(axes, curves, name)
-        panels[0].legend(loc="best")
+        drawn = {
+            label: handle
+            for axes in panels[:-1]
+            for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
+        }
+        figure.legend(
+            drawn.values(),
+            drawn.keys(),
+            loc="outside lower left",
+            ncols=len(drawn),
+            title="left and middle: mean over 5 seeds, 95 % intervals; numbers are weights",
+        )
         draw_chain(panels[-1], chain)
-        panels[-1].legend(loc="best")
+        panels[-1].legend(loc="lower left")
         print(save_figure(figure, RESULTS / "forgetting.png"))
 
 
