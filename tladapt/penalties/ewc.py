@@ -33,7 +33,8 @@ class EWC(Penalty):
     theta*)^2: one anchor and one F, however long the chain. The first run takes F on its source.
 
     Which parameters move: backbone, bottleneck and classifier are held; running statistics and a method's heads are
-    not. Statistics that go over to the target forget the source at any weight: `batchnorm="frozen"` keeps them.
+    not. Statistics that go over to the target are no longer the source's at any weight; `batchnorm="frozen"` keeps
+    them.
 
     Logged: `loss/penalty`, the value above (its weight is in it, so `weight/penalty` is 1).
 
