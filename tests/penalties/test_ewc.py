@@ -22,11 +22,11 @@ CLASSES = 3
 PARAMS = {"backbone": {"kernel": jnp.array([[0.5, -0.2], [0.3, 0.8]])}, "classifier": {"bias": jnp.array([0.1, -0.4])}}
 
 
-def linear(params, x, /, *, domain="source"):
+def linear(params, x):
     return x @ params["kernel"] + params["bias"][None, :]
 
 
-def two_blocks(params, x, /, *, domain="source"):
+def two_blocks(params, x):
     return linear({**params["backbone"], **params.get("classifier", PARAMS["classifier"])}, x)
 
 
@@ -60,7 +60,7 @@ def start(params=PARAMS, *, logits=two_blocks, earlier=None, n=8, seed=0):
     x, y = rng.normal(size=(n, 2)).astype(np.float32), np.arange(n) % 2
     return PenaltyStart(
         params=params,
-        logits=logits,
+        logits={"source": logits, "target": logits},
         source=lambda count: (x[:count], y[:count]),
         target=lambda count: 2.0 * x[:count],
         key=jax.random.key(0),
@@ -154,7 +154,7 @@ def test_memory_is_that_of_a_block_and_not_of_all_examples():
 
             def call(*arguments):
                 seen["bytes"] = made.lower(*arguments).compile().memory_analysis().temp_size_in_bytes
-                return arguments[0]
+                return arguments[1]
 
             return call
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 import jax
 import numpy as np
@@ -16,12 +16,8 @@ from tladapt.registry import Registry
 PyTree = Any
 
 
-class Logits(Protocol):
-    """The model in evaluation mode as a function of its parameters."""
-
-    def __call__(self, params: Mapping[str, PyTree], x: jax.Array, /, *, domain: str = "source") -> jax.Array:
-        """Return logits `[n, C]` of raw inputs `[n, ...]` of a domain; blocks that `params` lacks are as they were."""
-        ...
+Logits = Callable[[Mapping[str, PyTree], jax.Array], jax.Array]
+"""The model in evaluation mode: (parameters by block, raw inputs `[n, ...]`) -> logits `[n, C]`."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,7 +26,8 @@ class PenaltyStart:
 
     Attributes:
       params: the model's parameters by block ("backbone", "bottleneck", "classifier") at that moment.
-      logits: `logits(params, x, domain="source") -> [n, C]`; differentiable, batch by batch or example by example.
+      logits: by domain, "source" or "target", the model in evaluation mode: `logits["source"](params, x) -> [n, C]`;
+        blocks that `params` lacks are as they were. It may be an argument of a function under `jax.jit`.
       source: `source(count) -> (x [n, ...], y [n])`, labelled source examples as the data set has them (uint8 or
         float32), n <= count, spread evenly over the source domains and over each of them.
       target: `target(count) -> x [n, ...]`, target examples; there are no labels of the target.
@@ -40,7 +37,7 @@ class PenaltyStart:
     """
 
     params: Mapping[str, PyTree]
-    logits: Logits
+    logits: Mapping[str, Logits]
     source: Callable[[int], tuple[np.ndarray, np.ndarray]]
     target: Callable[[int], np.ndarray]
     key: jax.Array

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Literal, cast, get_args
 
@@ -112,11 +113,7 @@ class EWC(Penalty):
 
     def _fisher(self, seen: PenaltyStart, params: PyTree, domain: str, x: np.ndarray, y: np.ndarray | None) -> PyTree:
         block = self.block if self.block is not None else 1 if jax.default_backend() == "cpu" else 16
-
-        def logits(params: PyTree, x: jax.Array) -> jax.Array:
-            return seen.logits(params, x, domain=domain)
-
-        return fisher_information(logits, params, x, labels=self.labels, y=y, key=seen.key, block=block)
+        return fisher_information(seen.logits[domain], params, x, labels=self.labels, y=y, key=seen.key, block=block)
 
 
 _CHOICES = ", ".join(map(repr, get_args(Labels)[:-1])) + f" or {get_args(Labels)[-1]!r}"
@@ -143,6 +140,7 @@ def fisher_information(
 
     Args:
       logits: `logits(params, x [n, ...]) -> [n, C]`, where no example's logits depend on another's (evaluation mode).
+        Arrays that it closes over are compiled in; those of a `jax.tree_util.Partial` are not.
       params: floating arrays in any tree.
       x: inputs `[n, ...]`.
       labels: "classes", "sample" or "empirical".
@@ -169,7 +167,7 @@ def fisher_information(
     known = np.zeros(count, np.int32) if y is None else np.asarray(y, np.int32)
     base = jax.random.key(0) if key is None else key  # drawn from under "sample" alone
 
-    def squares(params: PyTree, x: jax.Array, y: jax.Array, place: jax.Array) -> PyTree:
+    def squares(logits: Model, params: PyTree, x: jax.Array, y: jax.Array, place: jax.Array) -> PyTree:
         """Return E_y of the squared gradient for one example."""
         scores, pull = jax.vjp(lambda params: logits(params, x[None])[0].astype(jnp.float32), params)  # [C]
         p = jax.nn.softmax(scores)
@@ -181,11 +179,11 @@ def fisher_information(
         chosen = jax.random.categorical(jax.random.fold_in(base, place), scores) if labels == "sample" else y
         return jax.tree.map(_squared, pull(jax.nn.one_hot(chosen, len(p), dtype=p.dtype) - p)[0])
 
-    def total(params: PyTree, x: jax.Array, y: jax.Array, place: jax.Array) -> PyTree:
+    def total(logits: Model, params: PyTree, x: jax.Array, y: jax.Array, place: jax.Array) -> PyTree:
         """Return the sum over all blocks; a `place` of -1 fills the last one up."""
 
         def add(sums: PyTree, piece: tuple[jax.Array, jax.Array, jax.Array]) -> tuple[PyTree, None]:
-            found = jax.vmap(squares, in_axes=(None, 0, 0, 0))(params, *piece)  # leaves [block, ...]
+            found = jax.vmap(functools.partial(squares, logits, params))(*piece)  # leaves [block, ...]
             counts = piece[2] >= 0
             return jax.tree.map(
                 lambda old, new: old + jnp.tensordot(counts.astype(new.dtype), new, 1), sums, found
@@ -197,7 +195,8 @@ def fisher_information(
     filled = np.resize(np.arange(count), -(-count // block) * block)
     place = np.where(np.arange(len(filled)) < count, filled, -1).astype(np.int32)
     pieces = [np.asarray(part)[filled].reshape(-1, block, *np.shape(part)[1:]) for part in (x, known)]
-    arguments = (params, *pieces, place.reshape(-1, block))
+    model = logits if isinstance(logits, jax.tree_util.Partial) else jax.tree_util.Partial(logits)
+    arguments = (model, params, *pieces, place.reshape(-1, block))
     sums = compiled(total, convolutions=has_convolutions(total, *arguments))(*arguments)
     return jax.tree.map(lambda leaf: leaf / count, sums)
 

@@ -6,7 +6,7 @@ import os
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +20,7 @@ from tladapt.training.network import Network
 from tladapt.training.optim import MODEL_BLOCKS
 
 PyTree = Any
+DomainName = Literal["source", "target"]
 FILE = "penalty.safetensors"
 
 
@@ -47,10 +48,14 @@ def shown(
       earlier: what the run before handed on.
     """
 
-    def logits(blocks: Mapping[str, PyTree], x: jax.Array, /, *, domain: str = "source") -> jax.Array:
-        kept = statistics[network.key_of(domain)]  # type: ignore[arg-type]
-        seen = inputs(Inputs.scale(x), domain)
-        return network.forward({**params, **blocks}, kept, seen, mode="evaluate").logits
+    def logits(domain: DomainName) -> Any:
+        def call(rest: PyTree, blocks: Mapping[str, PyTree], x: jax.Array) -> jax.Array:
+            params, kept, inputs = rest
+            seen = inputs(Inputs.scale(x), domain)
+            return network.forward({**params, **blocks}, kept, seen, mode="evaluate").logits
+
+        # A pytree: what is compiled from it takes its arrays as arguments, and is found again for other arrays.
+        return jax.tree_util.Partial(call, (params, statistics[network.key_of(domain)], inputs))
 
     def source(count: int) -> tuple[np.ndarray, np.ndarray]:
         drawn = [(domain, _spread(domain, max(1, count // len(sources)))) for domain in sources]
@@ -61,7 +66,7 @@ def shown(
 
     return PenaltyStart(
         params={block: params[block] for block in MODEL_BLOCKS if block in params},
-        logits=logits,
+        logits={"source": logits("source"), "target": logits("target")},
         source=source,
         target=lambda count: examples(target, _spread(target, count)),
         key=jax.random.fold_in(jax.random.key(seed), zlib.crc32(b"penalty")),
