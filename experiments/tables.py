@@ -13,12 +13,19 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
+from forgetting_tables import aside_rows, chain_rows, curve_rows
 
 from tladapt.evaluation import mean_and_interval, spread
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "experiments" / "results"
-TABLES = {"demo": ("digits_photo",), "digits": ("mnist_usps", "usps_mnist", "mnist_mnistm")}
+TABLES = {
+    "demo": ("digits_photo",),
+    "digits": ("mnist_usps", "usps_mnist", "mnist_mnistm"),
+    "forgetting": ("forgetting",),
+    "aside": ("forgetting",),
+    "chain": ("forgetting_chain",),
+}
 PAGES = (ROOT / "README.md", ROOT / "experiments" / "README.md")
 KEY = ("backbone", "recipe", "steps", "method", "settings")
 ORDER = ("source_only", "dann", "mmd", "mcd", "shot", "mean_teacher", "target_only")
@@ -77,7 +84,8 @@ def rows(runs: Runs) -> Iterable[str]:
 def render(name: str) -> str:
     """Return a table by name."""
     runs = [run for part in TABLES[name] if (RESULTS / f"{part}.csv").is_file() for run in read(part)]
-    return "\n".join(rows(runs)) + "\n" if runs else ""
+    made = {"forgetting": curve_rows, "aside": aside_rows, "chain": chain_rows}.get(name, rows)
+    return "\n".join(made(runs)) + "\n" if runs else ""
 
 
 def filled(text: str) -> str:

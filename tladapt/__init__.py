@@ -17,9 +17,11 @@ __all__ = [
     "Result",
     "Scenario",
     "Validator",
+    "callbacks",
     "data",
     "doctor",
     "evaluation",
+    "export",
     "load",
     "losses",
     "methods",
@@ -45,6 +47,7 @@ _HOMES = {
     "Scenario": "tladapt.data",
     "Validator": "tladapt.evaluation",
     "doctor": "tladapt.evaluation.doctor",
+    "export": "tladapt.training.export",
     "load": "tladapt.data",
     "open_run": "tladapt.training",
     "run": "tladapt.training",
@@ -53,7 +56,7 @@ _HOMES = {
 }
 
 if TYPE_CHECKING:  # the same, for type checkers and editors, which do not run `__getattr__`
-    from tladapt import data, evaluation, losses, methods, models, penalties, reporting, testing, training
+    from tladapt import callbacks, data, evaluation, losses, methods, models, penalties, reporting, testing, training
     from tladapt.data import Domain, Scenario, load
     from tladapt.evaluation import Validator
     from tladapt.evaluation.doctor import doctor
@@ -61,6 +64,7 @@ if TYPE_CHECKING:  # the same, for type checkers and editors, which do not run `
     from tladapt.penalties import Penalty
     from tladapt.training import Result, open_run, run, run_seeds, select
     from tladapt.training.config import Config, Recipe
+    from tladapt.training.export import export
 
 
 def __getattr__(name: str) -> Any:

@@ -20,7 +20,7 @@ MISTAKES = {
     "validator": (["train", "--data", "TOY", "--validator", "entropi"], "Did you mean 'entropy'?"),
     "preset": (["train", "--data", "TOY", "--batchnorm", "jiont"], "BatchNorm preset 'jiont'. Did you mean 'joint'?"),
     "penalty": (["train", "--data", "TOY", "--penalty", "l2"], "Unknown penalty 'l2'. Did you mean 'l2sp'?"),
-    "penalty's field": (["train", "--data", "TOY", "--penalty.weight", "1"], "Add --penalty l2sp."),
+    "penalty's field": (["train", "--data", "TOY", "--penalty.weight", "1"], "Add --penalty ewc or --penalty l2sp."),
     "auto's field": (["train", "--data", "TOY", "--backbone.widths", "8"], "Name one, such as --backbone digits_cnn"),
     "data": (["train", "--data", "digit-photo"], "Did you mean 'digits-photo'?"),
     "data's option": (["train", "--data", "digits-photo", "--data.sed", "1"], "Did you mean 'seed'? Options: seed,"),

@@ -48,7 +48,7 @@ def test_the_end_is_a_table_in_words(run):
 
 
 def test_progress_without_a_terminal_is_one_line_an_evaluation_and_nothing_else(run):
-    lines = run.said.err.splitlines()
+    lines = [line for line in run.said.err.splitlines() if "random parameters" not in line]
     assert lines[0] == "dann on toy, seed 1: 12 steps"
     assert [line.split(",")[1] for line in lines[1:]] == [" seed 1: step 6 of 12", " seed 1: step 12 of 12"]
 
@@ -99,6 +99,7 @@ def test_a_run_starts_from_another_ones_weights_as_json(toy, run, tmp_path):
     before = tladapt.open_run(run.folder)
     x = np.load(toy)["test_x"]
     np.testing.assert_allclose(tladapt.open_run(tmp_path / "a").logits(x), before.logits(x), rtol=1e-6)
+    assert metrics["before/source/accuracy"] == metrics["source/accuracy"]
     weights = str(run.folder / "model" / "model.safetensors")
     assert call("train", "--data", str(toy), *still, "--weights", weights, "--out", str(tmp_path / "b")).status == 0
     after = tladapt.open_run(tmp_path / "b")
@@ -193,6 +194,20 @@ def test_without_target_labels_the_accuracy_is_unknown(toy, tmp_path):
     assert "its accuracy is not known" in said.out
     said = call("eval", str(tmp_path / "run"))
     assert said.status == 2 and "no labelled test set" in said.err
+
+
+def test_what_a_run_began_with_is_printed(run, capsys):
+    from tladapt.cli.show import show_run
+
+    before = {"before/source/accuracy": 0.991, "before/target/accuracy": 0.5, "source/accuracy": 0.975}
+    result = tladapt.open_run(run.folder)
+    result.metrics.update(before)
+    show_run(result)
+    out = capsys.readouterr().out
+    assert "Source accuracy: 99.1 % before, 97.5 % after (-1.6 points)." in out
+    (row,) = [line for line in out.splitlines() if "before (--init)" in line]
+    assert row.split() == ["before", "(--init)", "0", "99.1", "%", "50.0", "%"]
+    assert "before" not in run.said.out
 
 
 def test_warnings_of_a_run_are_printed(run, capsys):

@@ -134,7 +134,7 @@ def test_the_classifier_is_weight_normalised_behind_a_normalised_bottleneck_of_t
     assert "norm" in params["bottleneck"]
 
 
-@pytest.mark.parametrize("fields", [{"source_share": 1.0}, {"refreshes": 0}, {"dropout": 1.0}, {"smoothing": -0.1}])
+@pytest.mark.parametrize("fields", [{"source_share": 1.5}, {"refreshes": 0}, {"dropout": 1.0}, {"smoothing": -0.1}])
 def test_fields_out_of_range_are_refused(fields):
     with pytest.raises(UsageError, match=f"method 'shot': {next(iter(fields))} must lie in"):
         methods.shot(**fields)

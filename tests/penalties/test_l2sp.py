@@ -18,7 +18,7 @@ PARAMS = {
 
 
 def start(params):
-    return PenaltyStart(params=params, logits=None, source=(None, None), key=jax.random.key(0))
+    return PenaltyStart(params=params, logits=None, source=None, target=None, key=jax.random.key(0))
 
 
 def moved(by):

@@ -146,6 +146,22 @@ def test_runs_that_start_from_runs_of_their_own_share_a_row(runs):
     assert [row.settings for row in results_table(started + plain).rows] == ["init=True", "init=False"]
 
 
+def test_runs_that_start_from_a_run_show_what_it_could(runs):
+    plain = runs("source_only", BASE)
+    assert "before" not in to_markdown(results_table(plain))
+    for run in (started := runs("shot", {(1, 0): 0.9, (1, 1): 0.9}, config={"init": "runs/source"})):
+        run.summary.update({"before/source/accuracy": 0.99, "before/target/accuracy": 0.75})
+    table = results_table(plain + started)
+    assert (table.rows[1].before.mean, table.rows[1].source_before.mean) == (75.0, 99.0)
+    header, _, first, second = to_markdown(table).splitlines()[:4]
+    columns = [cell.strip() for cell in header.split("|")]
+    assert columns.index("before") == columns.index("last") - 1
+    assert columns.index("source before") == columns.index("source") - 1
+    cells = [[cell.strip() for cell in row.split("|")] for row in (first, second)]
+    assert [row[columns.index("before")] for row in cells] == ["–", "75.0 ± 0.0"]
+    assert float(list(csv.DictReader(io.StringIO(to_csv(table))))[1]["source_before_mean"]) == 99.0
+
+
 def test_oracle_runs_come_last_and_carry_the_word(runs):
     table = results_table(runs("target_only", DANN) + runs("dann", DANN) + runs("source_only", BASE))
     assert [row.method for row in table.rows] == ["source_only", "dann", "target_only"]

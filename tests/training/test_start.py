@@ -130,3 +130,18 @@ def test_source_domains_are_where_penalties_look(earlier: tladapt.Result) -> Non
     state = assemble(dataclasses.replace(CONFIG, penalty="l2sp"), scenario, 0).state
     for block in ("backbone", "classifier"):
         assert not problems.differing(state.penalty[block], state.params[block])
+
+
+def test_the_end_says_where_it_began(earlier: tladapt.Result, tmp_path: Path) -> None:
+    config = dataclasses.replace(CONFIG, init=earlier.folder, steps=10, evaluations=1)
+    metrics = tladapt.run(config, problems.scenario(), seed=0).metrics
+    for domain in ("source", "target"):  # the earlier run had the same seed, so the same held-out examples
+        assert metrics[f"before/{domain}/accuracy"] == earlier.metrics[f"{domain}/accuracy"]
+    assert not any(name.startswith("before/") for name in earlier.metrics)
+    hidden = tladapt.run(config, problems.scenario(labelled=False)).metrics
+    assert "before/source/accuracy" in hidden and "before/target/accuracy" not in hidden
+    # A run that was stopped says the same: it is a property of the start and not of where it went on.
+    with pytest.raises(problems.Stopped):
+        tladapt.run(config, problems.scenario(), out=tmp_path / "a", callbacks=[problems.stop("train", 5)])
+    again = tladapt.run(config, problems.scenario(), out=tmp_path / "a", resume=True)
+    assert again.metrics == metrics

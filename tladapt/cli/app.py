@@ -14,6 +14,7 @@ COMMANDS = {
     "train": "Train a model on a scenario with a method.",
     "eval": "Evaluate a finished run again.",
     "predict": "Predict classes and probabilities for new inputs.",
+    "export": "Write a run's model to one file: stablehlo or safetensors.",
     "select": "Compare what every validator chooses among the checkpoints of runs.",
     "schedules": "Show how the schedules of lambda and of the learning rate differ, as a table or a page.",
     "list": "List methods, backbones, data, validators, recipes or penalties.",

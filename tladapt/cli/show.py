@@ -15,6 +15,15 @@ def percent(value: Any) -> str:
     return "-" if value is None else f"{100 * value:.1f} %"
 
 
+def change(before: float, after: float) -> str:
+    """Return two fractions and the points between them in words.
+
+    >>> change(0.991, 0.975)
+    '99.1 % before, 97.5 % after (-1.6 points)'
+    """
+    return f"{percent(before)} before, {percent(after)} after ({100 * (after - before):+.1f} points)"
+
+
 def interval(bounds: Any) -> str:
     """Return a 95 % interval of fractions in words, or nothing.
 
@@ -46,6 +55,9 @@ def show_run(result: Any) -> None:
         table.add_column(name, justify="left" if not name else "right")
     rows = {row["step"]: row for row in result.history if row["kind"] == "eval"}
     shown = {"last": metrics["steps"], f"chosen by {metrics['chosen/validator']}": metrics["chosen/step"]}
+    if "before/source/accuracy" in metrics:
+        before = [metrics.get(f"before/{name}/accuracy") for name in ("source", "target")]
+        table.add_row("before (--init)", "0", *map(percent, before))
     if "oracle/step" in metrics:
         shown["oracle (best on test labels)"] = metrics["oracle/step"]
     for name, step in shown.items():
@@ -62,6 +74,8 @@ def show_run(result: Any) -> None:
         say(f"mean over classes {scores[1]}, macro-F1 {scores[2]}.")
     else:
         say("The target has no labelled test set: its accuracy is not known.")
+    if "before/source/accuracy" in metrics:
+        say(f"Source accuracy: {change(metrics['before/source/accuracy'], metrics['source/accuracy'])}.")
     for text in metrics.get("warnings", []):
         say(f"Warning: {text}")
     if result.folder is not None:

@@ -71,6 +71,7 @@ Examples:
 @whole("--log-every", 50, "Steps between two lines of the log.")
 @click.option("--resume", is_flag=True, help="Go on from the newest checkpoint in the run's folder.")
 @click.option("--debug", is_flag=True, help="Step by step, not compiled, stopping at the first NaN.")
+@click.option("--tensorboard", is_flag=True, help="Write event files for TensorBoard into DIR/tensorboard.")
 @click.option("--no-figures", is_flag=True, help="Leave the figures out.")
 @click.option("--json", "as_json", is_flag=True, help="Print the metrics as JSON, and no progress.")
 @click.pass_context
@@ -135,8 +136,9 @@ def train(given: dict[str, Any], options: Options) -> list[Any]:
     seeds = range(first, first + (count or 1))
     folders = [out / f"seed{seed}" for seed in seeds] if count else [out]
     finished = [(folder / "summary.json").is_file() for folder in folders]
+    trackers = (tladapt.callbacks.tensorboard(out / "tensorboard"),) if given["tensorboard"] else ()
     with Progress(f"{given['method']} on {scenario.name}", quiet=given["as_json"]) as progress:
-        common: dict[str, Any] = {"out": out, "callbacks": (progress,), "resume": given["resume"]}
+        common: dict[str, Any] = {"out": out, "callbacks": (progress, *trackers), "resume": given["resume"]}
         try:
             if count:
                 how: Any = given["replicate"] or "auto"

@@ -60,7 +60,7 @@ class SHOT(Method):
     smoothing: float = 0.1
     """Label smoothing while the source model is trained."""
     source_share: float = 0.5
-    """Which share of the steps trains the source model."""
+    """Which share of the steps trains the source model; 1: all of them, 0: none (start from such a run, `init=`)."""
     refreshes: int = 15
     """How many times the pseudo-labels are made, the first at the start of stage two."""
     width: int = 256
@@ -72,7 +72,7 @@ class SHOT(Method):
         for field, within in (
             ("weight", "[0, inf)"),
             ("smoothing", "[0, 1)"),
-            ("source_share", "(0, 1)"),
+            ("source_share", "[0, 1]"),
             ("refreshes", "[1, inf)"),  # without one, every pseudo-label would be class 0
             ("width", "[1, inf)"),
             ("dropout", "[0, 1)"),
@@ -89,10 +89,11 @@ class SHOT(Method):
         return {"labels": jnp.zeros(start.sizes.target_examples, jnp.int32)}
 
     def stages(self) -> tuple[Stage, ...]:
-        return (
+        both = (
             Stage("source", target=False, share=self.source_share),
             Stage("target", source=False, share=1.0 - self.source_share, refresh=self.refreshes),
         )
+        return tuple(stage for stage in both if stage.share > 0.0)
 
     def updates(self, stage: Stage) -> tuple[Update, ...]:
         if stage.name == "source":

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import jax
+import numpy as np
 
 from tladapt.fields import Chosen
 from tladapt.registry import Registry
@@ -15,21 +16,32 @@ from tladapt.registry import Registry
 PyTree = Any
 
 
+Logits = Callable[[Mapping[str, PyTree], jax.Array], jax.Array]
+"""The model in evaluation mode: (parameters by block, raw inputs `[n, ...]`) -> logits `[n, C]`."""
+
+
 @dataclasses.dataclass(frozen=True)
 class PenaltyStart:
-    """What a penalty may prepare itself from, before the first step of the run that it belongs to.
+    """What a penalty may look at before the first step of a run, and after the last one.
 
     Attributes:
-      params: the model's parameters by block ("backbone", "bottleneck", "classifier") that the run starts from.
-      logits: `logits(params, x) -> [n, C]`, the model in evaluation mode as a function of its parameters.
-      source: labelled source examples `(x [n, ...], y [n])` as the model sees them.
+      params: the model's parameters by block ("backbone", "bottleneck", "classifier") at that moment.
+      logits: by domain, "source" or "target", the model in evaluation mode: `logits["source"](params, x) -> [n, C]`;
+        blocks that `params` lacks are as they were. It may be an argument of a function under `jax.jit`.
+      source: `source(count) -> (x [n, ...], y [n])`, labelled source examples as the data set has them (uint8 or
+        float32), n <= count, spread evenly over the source domains and over each of them.
+      target: `target(count) -> x [n, ...]`, target examples; there are no labels of the target.
       key: randomness.
+      earlier: what the penalty of the same name handed on in the run that this one starts from (see `Penalty.carry`);
+        None where there is nothing.
     """
 
     params: Mapping[str, PyTree]
-    logits: Any
-    source: tuple[jax.Array, jax.Array]
+    logits: Mapping[str, Logits]
+    source: Callable[[int], tuple[np.ndarray, np.ndarray]]
+    target: Callable[[int], np.ndarray]
     key: jax.Array
+    earlier: PyTree = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -50,6 +62,13 @@ class Penalty(Chosen):
     def value(self, params: Mapping[str, PyTree], memory: PyTree) -> jax.Array:
         """Return the penalty, a scalar, for parameters by block."""
         raise NotImplementedError(f"{type(self).__name__} must define value(self, params, memory).")
+
+    def carry(self, end: PenaltyStart, memory: PyTree) -> PyTree:
+        """Return what a later run that starts from this one finds in `start.earlier`: nested dictionaries of arrays.
+
+        It is called once, after the last step. None, as here: a later run begins anew.
+        """
+        return None
 
 
 PENALTIES: Registry[type[Penalty]] = Registry("penalty")

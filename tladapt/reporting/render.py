@@ -13,6 +13,7 @@ ORACLE = "oracle (uses test labels)"
 _LEFT = frozenset({"scenario", "method", "settings", "recipe", "validator"})
 _GAIN = "gain over source-only"
 _WRAPPED = _LEFT | {_GAIN, "runs"}
+_UNKNOWN = "–"
 _LEGEND = (
     "Accuracy in percent, mean ± sample standard deviation over runs. Gain: last minus source-only on the same seeds,"
     " in points [95 % interval]; p: paired t-test, not corrected for several methods."
@@ -45,7 +46,7 @@ def to_csv(table: Table) -> str:
     """Return the table as CSV with one number a cell, in percent, unrounded beyond 4 digits; empty where unknown."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    measures = ("last", "chosen", "oracle", "source")
+    measures = ("last", "chosen", "oracle", "source", "before", "source_before")
     names = [
         f"{'oracle_uses_test_labels' if m == 'oracle' else m}_{part}" for m in measures for part in ("mean", "std")
     ]
@@ -104,7 +105,7 @@ def _without(line: list[str], position: int) -> list[str]:
 
 
 def cells(table: Table) -> tuple[list[str], list[list[str]]]:
-    """Return header and cells as text; columns that would say nothing (equal settings, one validator) are left out."""
+    """Return header and cells as text; columns that would say nothing (equal settings, say) are left out."""
     validators = {row.validator for row in table.rows}
     chosen = f"chosen ({validators.pop()})" if len(validators) == 1 else "chosen (by its validator)"
     columns = {
@@ -113,14 +114,19 @@ def cells(table: Table) -> tuple[list[str], list[list[str]]]:
         "settings": [row.settings for row in table.rows],
         "recipe": [row.recipe for row in table.rows],
         "validator": [row.validator for row in table.rows],
+        "before": [_measure(row.before) for row in table.rows],
         "last": [_measure(row.last) for row in table.rows],
         chosen: [_measure(row.chosen) for row in table.rows],
         ORACLE: [_measure(row.oracle) for row in table.rows],
+        "source before": [_measure(row.source_before) for row in table.rows],
         "source": [_measure(row.source) for row in table.rows],
         "runs": [_runs(row) for row in table.rows],
         _GAIN: [_gain(row) for row in table.rows],
         "p": [_p(row.gain) for row in table.rows],
     }
+    for name in ("before", "source before"):  # of runs that started from an earlier one
+        if set(columns[name]) == {_UNKNOWN}:
+            del columns[name]
     if not any(columns["settings"]):
         del columns["settings"]
     if chosen != "chosen (by its validator)":
@@ -135,7 +141,7 @@ def footnotes(table: Table) -> list[str]:
 
 def _measure(measure: Measure) -> str:
     if math.isnan(measure.mean):
-        return "–"
+        return _UNKNOWN
     return f"{measure.mean:.1f}" if math.isnan(measure.spread) else f"{measure.mean:.1f} ± {measure.spread:.1f}"
 
 
@@ -146,7 +152,7 @@ def _runs(row: Row) -> str:
 
 def _gain(row: Row) -> str:
     if row.gain is None:
-        return "–"
+        return _UNKNOWN
     text = f"{row.gain.mean:+.1f}"
     if not math.isnan(row.gain.low):
         text += f" [{row.gain.low:.1f}, {row.gain.high:.1f}]"
@@ -155,7 +161,7 @@ def _gain(row: Row) -> str:
 
 def _p(gain: Gain | None) -> str:
     if gain is None or math.isnan(gain.p):
-        return "–"
+        return _UNKNOWN
     return "<0.001" if gain.p < 0.001 else f"{gain.p:.3f}"
 
 

@@ -52,6 +52,7 @@ class Row:
       is_oracle: the runs trained on labels of the target.
       last, chosen, oracle, source: accuracies on the target's test set at the last step, at the step that the validator
         chose, at the step that test labels chose; and on the source's held-out examples.
+      before, source_before: accuracies of the model that the runs started from, on the target and on the source.
       gain: of `last` over source-only; None where there is no source-only run under the same settings.
       pairs: the (data seed, seed) of each run.
       folders: of the runs, in the order of `pairs`.
@@ -68,6 +69,8 @@ class Row:
     chosen: Measure
     oracle: Measure
     source: Measure
+    before: Measure
+    source_before: Measure
     gain: Gain | None
     pairs: tuple[Pair, ...]
     folders: tuple[str, ...] = ()
@@ -119,6 +122,8 @@ def results_table(runs: Sequence[RunFiles]) -> Table:
                 chosen=_measure(group, "chosen/target/accuracy"),
                 oracle=_measure(group, "oracle/target/accuracy"),
                 source=_measure(group, "source/accuracy"),
+                before=_measure(group, "before/target/accuracy"),
+                source_before=_measure(group, "before/source/accuracy"),
                 gain=gain,
                 pairs=tuple(group),
                 folders=tuple(str(run.path) for run in group.values()),

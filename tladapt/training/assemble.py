@@ -16,7 +16,8 @@ from tladapt.data.doctor import examine
 from tladapt.data.examination import Examination
 from tladapt.errors import UsageError
 from tladapt.methods.base import Method, Start
-from tladapt.penalties import Penalty, PenaltyStart
+from tladapt.penalties import Penalty
+from tladapt.training.anchoring import handed_on, shown
 from tladapt.training.config import Config, Recipe
 from tladapt.training.dispatch import spans
 from tladapt.training.evaluate import Evaluator, Predictor, Weights, run_validators
@@ -28,7 +29,6 @@ from tladapt.training.start import load_blocks
 from tladapt.training.state import State, no_fault
 
 PyTree = Any
-PENALTY_EXAMPLES = 2000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -158,7 +158,19 @@ def assemble(config: Config, scenario: Scenario, seed: int, *, like: Assembly | 
     penalty: Penalty | None = config.penalty  # type: ignore[assignment]
     kept: PyTree = {}
     if penalty is not None:
-        kept = _prepared(penalty, network, inputs, params, statistics, sources[0], seed)
+        start = shown(
+            network,
+            inputs,
+            params=params,
+            statistics=statistics,
+            sources=sources,
+            target=scenario.target,
+            seed=seed,
+            earlier=handed_on(config.init, penalty),
+        )
+        kept = penalty.prepare(start)
+        if config.init is None and config.weights is None:
+            notes.append(f"penalty {penalty.name!r} holds the model to random parameters: there is no --init")
     optimizer = Optimizer(recipe, params)
     augment = method.augmentation if recipe.augment == "none" else recipe.augment
     parts = Parts(network, method, optimizer, augment, feeds, penalty)
@@ -203,28 +215,3 @@ def _check_policy(method: Method, recipe: Recipe, laid_out: tuple[Span, ...]) ->
                 f" method {method.name!r} sees the {' and '.join(span.domains)} alone. To give the target its own"
                 " statistics all the same, use preset 'target'."
             )
-
-
-def _prepared(
-    penalty: Penalty,
-    network: Network,
-    inputs: Inputs,
-    params: PyTree,
-    statistics: PyTree,
-    source: Domain,
-    seed: int,
-) -> PyTree:
-    count = min(PENALTY_EXAMPLES, len(source))
-    index = np.linspace(0, len(source) - 1, count).astype(np.int64)
-    x = inputs(Inputs.scale(jnp.asarray(examples(source, index))), "source")
-
-    def logits(blocks: PyTree, x: jax.Array) -> jax.Array:
-        return network.forward({**params, **blocks}, statistics[network.key_of("source")], x, mode="evaluate").logits
-
-    start = PenaltyStart(
-        params={block: params[block] for block in MODEL_BLOCKS if block in params},
-        logits=logits,
-        source=(x, jnp.asarray(source.y[index])),
-        key=jax.random.fold_in(jax.random.key(seed), zlib.crc32(b"penalty")),
-    )
-    return penalty.prepare(start)

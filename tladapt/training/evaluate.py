@@ -81,7 +81,8 @@ class Predictor:
             run_view=run_view,
         )
 
-    def _call(self, weights: Weights, x: jax.Array, domain: DomainName) -> Outputs:
+    def call(self, weights: Weights, x: jax.Array, domain: DomainName) -> Outputs:
+        """Return features and logits of raw inputs `[n, ...]` of a domain; to be traced."""
         x = weights.inputs(Inputs.scale(x), domain)
         return self.method.predict(self._context(weights), x, domain)
 
@@ -101,7 +102,7 @@ class Predictor:
         features, logits = [], []
         for first in range(0, count, size):
             index = np.minimum(np.arange(first, first + size), count - 1)  # the last batch is filled up
-            out = self._run(role, lambda w, x: self._call(w, x, role), weights, examples(domain, index))
+            out = self._run(role, lambda w, x: self.call(w, x, role), weights, examples(domain, index))
             features.append(out.features)
             logits.append(out.logits)
         return Outputs(
@@ -118,7 +119,7 @@ class Predictor:
     def check(self, weights: Weights) -> None:
         """Look, without computing, at whether the method's prediction goes with the BatchNorm policy."""
         x = jax.ShapeDtypeStruct((2, *self.network.shape), jnp.float32)
-        jax.eval_shape(lambda weights, x: self._call(weights, x, "target"), weights, x)
+        jax.eval_shape(lambda weights, x: self.call(weights, x, "target"), weights, x)
 
     def adapted(self, weights: Weights, target: Domain) -> Weights:
         """Return what predictions on the target use: its own statistics where the BatchNorm policy says so."""

@@ -13,7 +13,8 @@ from tladapt.data.pictures import pictures, some_of_each_class
 from tladapt.errors import RunFolderError
 from tladapt.evaluation import choose, oracle, predict, softmax
 from tladapt.evaluation.distances import proxy_a_distance
-from tladapt.training.assemble import weights_of
+from tladapt.training import anchoring
+from tladapt.training.assemble import held_out, weights_of
 from tladapt.training.folder import RunFolder, jsonable
 from tladapt.training.health import health
 from tladapt.training.keeper import Keeper
@@ -84,6 +85,8 @@ def summarize(keeper: Keeper, metrics: dict[str, Any]) -> dict[str, Any]:
             "oracle/step": best.step,
             "oracle/target/accuracy": best.score,
         }
+    accuracies = ("source/accuracy", "target/accuracy")
+    summary |= {f"before/{name}": keeper.initial[name] for name in accuracies if name in keeper.initial}
     summary |= {
         "method": config.method.name,  # type: ignore[union-attr]
         "scenario": scenario.name,
@@ -119,6 +122,7 @@ def _write(
     folder.write_arrays("outputs.npz", arrays)
     folder.write_json("data.json", {**keeper.assembly.data.record(), "features": told_apart(arrays)})
     save_model(folder, result, keeper.record, keeper.assembly)
+    _hand_on(keeper, folder, state, result)
     facts = folder.read_json("environment.json") | facts
     facts["seconds"] = round(facts.get("seconds", 0.0) + time.perf_counter() - started, 3)
     folder.write_json("environment.json", facts)
@@ -161,3 +165,24 @@ def mistakes(test: Domain, logits: np.ndarray) -> dict[str, np.ndarray]:
     index = order[:MISTAKES]
     shown = pictures(test, index)
     return {"mistakes": index} | ({} if shown is None else {"mistakes_pictures": shown})
+
+
+def _hand_on(keeper: Keeper, folder: RunFolder, state: State, result: Result) -> None:
+    """Keep what the penalty hands on to a run that starts from this one."""
+    assembly = keeper.assembly
+    penalty, network = assembly.parts.penalty, assembly.parts.network
+    if penalty is None:
+        return
+    # Predictions on the target may use statistics of their own, which `result` has and the state has not.
+    statistics = {**state.statistics, network.key_of("target"): result.weights.statistics[network.key_of("target")]}
+    sources, _ = held_out(assembly.scenario, keeper.record["seed"])
+    end = anchoring.shown(
+        network,
+        result.weights.inputs,
+        params=state.params,
+        statistics=statistics,
+        sources=sources,
+        target=assembly.scenario.target,
+        seed=keeper.record["seed"],
+    )
+    anchoring.hand_on(folder.path, penalty, end, state.penalty)

@@ -64,6 +64,7 @@ class Keeper:
       finished: the result, where the folder's run has ended already.
       words: what happened to the folder, for people.
       before: features before the first step, for the picture of the embedding.
+      initial: the evaluation of the model that the run starts from, where it was given one; else empty.
 
     Raises:
       UsageError: for a folder that holds another run, or anything else.
@@ -77,9 +78,11 @@ class Keeper:
         self.words: list[str] = []
         self.finished: Result | None = None
         self.folder: RunFolder | None = None
+        self.initial: dict[str, Any] = {}
         if out is None:
             if resume:
                 raise UsageError("resume=True needs out=, the folder of the run to go on with.")
+            self._evaluate_initial()
             return
         self.folder = RunFolder(out)
         self.checkpoints = Checkpoints(self.folder.checkpoints)
@@ -93,6 +96,11 @@ class Keeper:
             refuse_taken(self.folder.path)
         if self.finished is None:
             self.before = assembly.evaluator.sample(weights_of(assembly.state))
+            self._evaluate_initial()
+
+    def _evaluate_initial(self) -> None:
+        if self.assembly.config.init is not None:
+            self.initial = self.assembly.evaluator.row(weights_of(self.assembly.state))
 
     def _begin(self, folder: RunFolder) -> None:
         _refuse_other_files(folder.path)

@@ -34,7 +34,8 @@ class Result:
       config: what was run, with objects in the place of names.
       classes: class names.
       metrics: a flat dictionary, as in `summary.json`: "target/accuracy" (last step, seen by the evaluator),
-        "chosen/target/accuracy" (the validator's step), "oracle/..." (chosen with test labels), "source/accuracy", ...
+        "chosen/target/accuracy" (the validator's step), "oracle/..." (chosen with test labels), "source/accuracy",
+        "before/source/accuracy" and "before/target/accuracy" (of the model that `init` gave), ...
       history: the lines of `metrics.jsonl`.
       weights: parameters, statistics and memory that predictions are made from.
       predictor: the compiled model.
