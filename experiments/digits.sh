@@ -5,11 +5,16 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export PATH="$PWD/.venv/bin:$PATH" TLADAPT_DATA="${1:-${TLADAPT_DATA:?give the folder of the data sets}}"
-cnn="--backbone digits_cnn --backbone.widths 16,32,64 --steps 2000 --recipe digits"  # with BatchNorm
+# A network with BatchNorm and one without, each under the recipe that digits_recipe.sh found for it without target labels.
+cnn="--backbone digits_cnn --backbone.widths 16,32,64 --steps 2000 --recipe digits"
+lenet="--backbone lenet --backbone.padding valid --steps 2000 --recipe ganin2016 --recipe.learning_rate 0.03"
 {
     for seed in 1 2 3; do
         for method in dann source_only mean_teacher mmd shot target_only; do
             echo "--data mnist-usps --method $method $cnn --seed $seed --out runs/mnist_usps/cnn-$method-seed$seed"
+        done
+        for method in dann source_only mmd; do
+            echo "--data mnist-usps --method $method $lenet --seed $seed --out runs/mnist_usps/lenet-$method-seed$seed"
         done
         for method in dann source_only; do
             echo "--data mnist-mnistm --method $method $cnn --seed $seed --out runs/mnist_mnistm/cnn-$method-seed$seed"

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
+from digits_recipe import recipe_rows
 from forgetting_tables import aside_rows, chain_rows, curve_rows
 
 from tladapt.evaluation import mean_and_interval, spread
@@ -21,6 +22,7 @@ ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "experiments" / "results"
 TABLES = {
     "demo": ("digits_photo",),
+    "recipe": ("digits_recipe",),
     "digits": ("mnist_usps", "usps_mnist", "mnist_mnistm"),
     "forgetting": ("forgetting",),
     "aside": ("forgetting",),
@@ -84,7 +86,7 @@ def rows(runs: Runs) -> Iterable[str]:
 def render(name: str) -> str:
     """Return a table by name."""
     runs = [run for part in TABLES[name] if (RESULTS / f"{part}.csv").is_file() for run in read(part)]
-    made = {"forgetting": curve_rows, "aside": aside_rows, "chain": chain_rows}.get(name, rows)
+    made = {"recipe": recipe_rows, "forgetting": curve_rows, "aside": aside_rows, "chain": chain_rows}.get(name, rows)
     return "\n".join(made(runs)) + "\n" if runs else ""
 
 
