@@ -38,9 +38,9 @@ BENCHMARKS = {  # scenario, its options, recipe, steps for the source and for th
 DIVERGED = "diverged.txt"  # what is written in the place of a summary
 CURVE = (
     "scenario", "data_seed", "seed", "method", "statistics", "penalty", "weight",
-    "source_before", "source", "target_before", "target", "minutes", "jax",
+    "source_before", "source", "target_before", "target", "minutes", "jax", "commit",
 )  # fmt: skip
-CHAIN = ("scenario", "data_seed", "seed", "penalty", "weight", "decay", "targets_seen", "domain", "accuracy", "jax")
+CHAIN = ("scenario", "data_seed", "seed", "penalty", "weight", "decay", "targets_seen", "domain", "accuracy", "jax", "commit")
 
 
 def config(recipe: str, steps: int, method: tladapt.Method | str, **changes: Any) -> tladapt.Config:
@@ -135,6 +135,7 @@ def lines() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
             "penalty": held["name"],
             "weight": held["weight"],
             "jax": facts["packages"]["jax"],
+            "commit": facts["commit"],
         }
         part = folder.parents[1].name
         if (folder / DIVERGED).is_file():

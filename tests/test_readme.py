@@ -22,7 +22,8 @@ def blocks(language: str) -> list[str]:
 
 
 def commands() -> list[str]:
-    lines = [line.split("#")[0].strip() for block in blocks("bash") for line in block.splitlines()]
+    whole = [block.replace("\\\n", " ") for block in blocks("bash")]  # a line goes on after a backslash
+    lines = [line.split("#")[0].split(";")[0].strip() for block in whole for line in block.splitlines()]
     return [line for line in lines if line.startswith("tladapt train")]
 
 
