@@ -7,5 +7,5 @@ export PATH="$PWD/.venv/bin:$PATH"
 for data_seed in 0 1 2; do
     tladapt demo --data-seed "$data_seed" --seeds 3 --out runs/digits_photo --no-figures
 done
-python experiments/collect.py runs/digits_photo/*/* --out experiments/results/digits_photo.csv
+python experiments/collect.py runs/digits_photo/*/*/seed* --out experiments/results/digits_photo.csv
 python experiments/tables.py

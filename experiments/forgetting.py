@@ -40,7 +40,9 @@ CURVE = (
     "scenario", "data_seed", "seed", "method", "statistics", "penalty", "weight",
     "source_before", "source", "target_before", "target", "minutes", "jax", "commit",
 )  # fmt: skip
-CHAIN = ("scenario", "data_seed", "seed", "penalty", "weight", "decay", "targets_seen", "domain", "accuracy", "jax", "commit")
+CHAIN = (
+    "scenario", "data_seed", "seed", "penalty", "weight", "decay", "targets_seen", "domain", "accuracy", "jax", "commit",
+)  # fmt: skip
 
 
 def config(recipe: str, steps: int, method: tladapt.Method | str, **changes: Any) -> tladapt.Config:

@@ -109,6 +109,17 @@ def test_every_method_is_the_same_on_eight_devices_and_with_seeds_as_an_axis(nam
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_every_method_is_the_same_to_rounding_in_float32(name: str) -> None:
+    runs = [assemble(config(name), problems.scenario(), seed) for seed in SEEDS]
+    step = traced(runs[0])
+    alone = Three(Single(), runs[:1], step, problems.copied).states()[0]
+    assert_close(Three(Single(8), runs[:1], step, problems.copied).states()[0], alone, within=2e-6)
+    for how in ("vmap", "pmap"):
+        assert_close(Three(Stacked(how, 2), runs, step, problems.copied).states()[0], alone, within=2e-6)
+
+
+@pytest.mark.slow
 def test_convolutions_are_the_same_on_eight_devices_and_each_sees_its_images() -> None:
     def floats(domain: Domain) -> Domain:
         return Domain(domain.x.astype(np.float32) / 255, domain.y, name=domain.name)
