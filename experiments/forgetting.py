@@ -41,7 +41,8 @@ CURVE = (
     "source_before", "source", "target_before", "target", "minutes", "jax", "commit",
 )  # fmt: skip
 CHAIN = (
-    "scenario", "data_seed", "seed", "penalty", "weight", "decay", "targets_seen", "domain", "accuracy", "jax", "commit",
+    "scenario", "data_seed", "seed", "penalty", "weight", "decay", "targets_seen", "domain", "accuracy",
+    "jax", "commit",
 )  # fmt: skip
 
 
