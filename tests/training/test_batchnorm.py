@@ -225,3 +225,9 @@ def test_run_that_predicts_with_target_statistics_opens_at_its_last_step_only(tm
     for which in ("chosen", "oracle", 10):
         with pytest.raises(UsageError, match="only which='last' can be opened"):
             tladapt.open_run(tmp_path / "run", which=which)
+
+
+def test_a_policy_that_changes_nothing_is_said() -> None:
+    words = "batchnorm evaluation='target' changes nothing"
+    assert any(words in note for note in assemble(config("target", backbone="mlp"), problems.scenario(), 0).notes)
+    assert not any(words in note for note in assemble(config("target"), problems.scenario(), 0).notes)

@@ -147,6 +147,8 @@ def assemble(config: Config, scenario: Scenario, seed: int, *, like: Assembly | 
     params, statistics, head_statistics = network.initial()
     compiled: dict[Any, Any] = {}
     notes: list[str] = [*scenario.origin.get("notes", ()), *examination.texts("warn")]
+    if network.policy.evaluation == "target" and not jax.tree.leaves(statistics):
+        notes.append("batchnorm evaluation='target' changes nothing: the network has no batch normalisation")
     if config.weights is not None:
         params, statistics, words = load_blocks(config.weights, params, statistics, blocks=("backbone",))
         notes += words
