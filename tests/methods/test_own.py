@@ -127,16 +127,14 @@ def test_a_term_called_penalty_is_not_taken_for_the_runs():
 
 
 def test_a_second_forward_pass_drops_out_other_units():
-    seen = {}
-
     class Twice(methods.SourceOnly):
         def loss(self, ctx):
-            seen["features"] = [ctx.forward(ctx.source.x, domain="source").features for _ in range(2)]
-            return super().loss(ctx)
+            first, second = (ctx.forward(ctx.source.x, domain="source").features for _ in range(2))
+            return {"classification": classification(ctx), "apart": Logged(jnp.max(jnp.abs(first - second)))}
 
-    moment(Twice(), dropout=0.5).go()
-    first, second = seen["features"]
-    assert not np.array_equal(first, second)
+    for dropout in (0.0, 0.5):
+        _, log = moment(Twice(), dropout=dropout).go()
+        assert (float(log["apart"]) > 0) == (dropout > 0)
 
 
 def test_a_method_without_a_loss_says_what_to_define():
