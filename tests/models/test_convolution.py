@@ -26,6 +26,9 @@ CASES = {
     "dilation": ((9, 9), 2, 3, (3, 3), (1, 1), "SAME", (2, 3), 1),
     "stride and dilation": ((12, 11), 2, 3, (3, 3), (2, 3), "SAME", (2, 2), 1),
     "groups": ((6, 6), 4, 8, (3, 3), (1, 1), "SAME", (1, 1), 2),
+    "pointwise": ((7, 8), 3, 4, (1, 1), (1, 1), "VALID", (1, 1), 1),
+    "depthwise dilated": ((9, 8), 4, 4, (3, 2), (1, 2), ((2, 1), (0, 1)), (2, 1), 4),
+    "depthwise, two filters a channel": ((6, 7), 3, 6, (3, 3), (2, 1), "SAME", (1, 1), 3),
     "depthwise stride 2": ((7, 7), 4, 4, (3, 3), (2, 2), "SAME", (1, 1), 4),
 }
 
@@ -61,7 +64,9 @@ def loss_of(convolution, options, x, kernel):
 def test_value_and_gradients_are_those_of_lax(name, dtype, tolerance):
     with jax.enable_x64(dtype is np.float64):
         x, kernel, options = case(name, dtype)
-        np.testing.assert_array_equal(conv2d(x, kernel, **options), reference(x, kernel, **options))
+        np.testing.assert_allclose(
+            conv2d(x, kernel, **options), reference(x, kernel, **options), rtol=tolerance, atol=tolerance
+        )
         ours = jax.jit(jax.grad(lambda *a: loss_of(conv2d, options, *a), (0, 1)))(x, kernel)
         autodiff = jax.jit(jax.grad(lambda *a: loss_of(reference, options, *a), (0, 1)))(x, kernel)
         for got, wanted in zip(ours, autodiff, strict=True):

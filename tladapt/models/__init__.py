@@ -8,6 +8,8 @@ from tladapt.models.heads import Bottleneck, DenseBlock, Discriminator, MLPClass
 from tladapt.models.layers import Conv, Linear, avg_pool, max_pool
 from tladapt.models.model import Model, Outputs, build_model
 from tladapt.models.normalization import BatchNorm, batch_norm
+from tladapt.models.preprocessing import Preprocessing
+from tladapt.models.pretrained import PretrainedModel, pretrained
 
 __all__ = [
     "BACKBONES",
@@ -25,6 +27,8 @@ __all__ = [
     "MLPClassifier",
     "Model",
     "Outputs",
+    "Preprocessing",
+    "PretrainedModel",
     "WeightNormLinear",
     "avg_pool",
     "batch_norm",
@@ -34,5 +38,6 @@ __all__ = [
     "has_convolutions",
     "jit",
     "max_pool",
+    "pretrained",
     "weights",
 ]

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import lax
 
+from tladapt.errors import UsageError
 from tladapt.models.convolution import Padding, Pair, conv2d, padding_of, pair_of
 
 Initializer = Callable[..., jax.Array]
@@ -79,6 +80,35 @@ def avg_pool(
     window = pair_of(window, "window")
     strides = window if strides is None else pair_of(strides, "strides")
     return _pool(_padded(x, padding, strides, window, 0.0), jnp.add, strides, window) / (window[0] * window[1])
+
+
+def global_average(x: jax.Array) -> jax.Array:
+    """Return the mean over space, in float32 at least within: `[n, h, w, c] -> [n, c]`."""
+    wide = x if x.dtype == jnp.float64 else x.astype(jnp.float32)
+    return wide.mean((1, 2)).astype(x.dtype)
+
+
+def relu6(x: jax.Array) -> jax.Array:
+    """Return `min(max(x, 0), 6)`; its gradient at both kinks is 0, as in PyTorch and TensorFlow."""
+    top = jnp.asarray(6.0, x.dtype)
+    return jnp.where(x > 0.0, jnp.where(x < 6.0, x, top), jnp.zeros_like(x))
+
+
+def padding_for(kind: str, size: int) -> Padding:
+    """Return the padding of a window of `size`: "same" as in TensorFlow, or "symmetric", size // 2 on all sides."""
+    if kind not in ("same", "symmetric"):
+        raise UsageError(f"padding must be 'same' (TensorFlow's) or 'symmetric' (PyTorch's), got {kind!r}.")
+    return "SAME" if kind == "same" else ((size // 2, size // 2), (size // 2, size // 2))
+
+
+def rounded_width(channels: float, divisor: int = 8) -> int:
+    """Return a number of channels as a multiple of `divisor` that is not below 90 % of it, as the MobileNets have it.
+
+    >>> rounded_width(32 * 0.35), rounded_width(24 * 1.4)
+    (16, 32)
+    """
+    rounded = max(divisor, int(channels + divisor / 2) // divisor * divisor)
+    return rounded + divisor if rounded < 0.9 * channels else rounded
 
 
 def _check_floating(layer: str, x: jax.Array, features: int) -> None:

@@ -36,6 +36,7 @@ class Model(nnx.Module):
       classifier: features -> logits `[n, C]`.
       out_features: width d of the features that the classifier sees.
       classes: number C of classes.
+      prepare: raw inputs -> what the backbone reads (a published network's normalisation, say).
     """
 
     def __init__(
@@ -46,15 +47,16 @@ class Model(nnx.Module):
         *,
         out_features: int,
         classes: int,
+        prepare: Callable[[jax.Array], jax.Array] | None = None,
     ):
         self.backbone = backbone
         self.bottleneck = bottleneck if bottleneck is not None else nnx.data(None)
         self.classifier = classifier
-        self.out_features, self.classes = out_features, classes
+        self.out_features, self.classes, self.prepare = out_features, classes, prepare
 
     def features(self, x: jax.Array) -> jax.Array:
         """Return the features `[n, d]` of inputs `[n, ...]`: the bottleneck's where there is one."""
-        features = self.backbone(x)
+        features = self.backbone(x if self.prepare is None else self.prepare(x))
         return features if self.bottleneck is None else self.bottleneck(features)
 
     def classify(self, features: jax.Array) -> jax.Array:
@@ -104,8 +106,20 @@ def build_model(
     if not isinstance(classes, int) or classes < 2:
         raise UsageError(f"classes must be a whole number of at least 2, got {classes!r}.")
     shape = tuple(shape)
+    if isinstance(backbone, str):
+        backbone = BACKBONES[backbone]
+    if isinstance(backbone, type) and issubclass(backbone, Backbone):
+        backbone = backbone()
     body = _make_backbone(backbone, shape, rngs)
-    width = _width(body, shape, "backbone", "Add a global pool (x.mean((1, 2))) or flatten (x.reshape(len(x), -1)).")
+    spec = backbone if isinstance(backbone, Backbone) else None
+    width = _width(
+        body,
+        shape,
+        "backbone",
+        "Add a global pool (x.mean((1, 2))) or flatten (x.reshape(len(x), -1)).",
+        dtype="float32" if spec is None else spec.dtype,
+        prepare=None if spec is None else spec.prepare,
+    )
     neck: Any = None
     if isinstance(bottleneck, int) and not isinstance(bottleneck, bool):
         if bottleneck < 1:
@@ -121,16 +135,12 @@ def build_model(
     given = _width(head, (width,), "classifier", "It must keep one row an example.")
     if given != classes:
         raise UsageError(f"The classifier must give [n, {classes}] logits, one a class; it gives [n, {given}].")
-    model = Model(body, neck, head, out_features=width, classes=classes)
+    model = Model(body, neck, head, out_features=width, classes=classes, prepare=None if spec is None else spec.prepare)
     model.train()
     return model
 
 
 def _make_backbone(backbone: Any, shape: tuple[int, ...], rngs: nnx.Rngs) -> nnx.Module:
-    if isinstance(backbone, str):
-        backbone = BACKBONES[backbone]()
-    if isinstance(backbone, type) and issubclass(backbone, Backbone):
-        backbone = backbone()
     if isinstance(backbone, Backbone):
         return backbone.build(shape, rngs=rngs)
     if isinstance(backbone, nnx.Module):
@@ -148,21 +158,31 @@ def _make_backbone(backbone: Any, shape: tuple[int, ...], rngs: nnx.Rngs) -> nnx
     )
 
 
-def _width(module: Any, shape: tuple[int, ...], part: str, hint: str) -> int:
+def _width(
+    module: Any,
+    shape: tuple[int, ...],
+    part: str,
+    hint: str,
+    *,
+    dtype: str = "float32",
+    prepare: Callable[[jax.Array], jax.Array] | None = None,
+) -> int:
     """Return d, after a look without computing at whether `module` maps `[n, *shape]` to `[n, d]`."""
     if not isinstance(module, nnx.Module):
         raise UsageError(f"The {part} must be a flax.nnx.Module, got {type(module).__name__}.")
     graph, state = nnx.split(module)
     count = 2
-    inputs = jax.ShapeDtypeStruct((count, *shape), jnp.float32)
+    inputs = jax.ShapeDtypeStruct((count, *shape), dtype)
     try:
-        out = jax.eval_shape(lambda state, x: nnx.merge(graph, state, copy=True)(x), state, inputs)
+        out = jax.eval_shape(
+            lambda state, x: nnx.merge(graph, state, copy=True)(x if prepare is None else prepare(x)), state, inputs
+        )
     except UsageError:
         raise
     except Exception as error:  # it is the user's code that runs here, and it may raise anything
         raise UsageError(
             f"The {part} {type(module).__name__} could not read inputs of shape [n, {', '.join(map(str, shape))}]"
-            f" (float32): {type(error).__name__}: {error}"
+            f" ({dtype}): {type(error).__name__}: {error}"
         ) from error
     if not hasattr(out, "shape"):
         raise UsageError(f"The {part} must return one array [n, d], {type(module).__name__} returned {_words(out)}.")

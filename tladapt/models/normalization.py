@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from typing import TypedDict
 
 import jax
 import jax.numpy as jnp
@@ -101,6 +102,14 @@ def _batch_norm_backward(
 batch_norm.defvjp(_batch_norm_forward, _batch_norm_backward)
 
 
+class NormOptions(TypedDict, total=False):
+    """What the batch normalisations of one network have in common: options of `BatchNorm`."""
+
+    epsilon: float
+    momentum: float
+    unbiased: bool
+
+
 class BatchNorm(nnx.Module):
     """Batch normalisation over all axes but the last, with running statistics; attributes as in `nnx.BatchNorm`.
 
@@ -109,14 +118,15 @@ class BatchNorm(nnx.Module):
     them alone. `module.train()`, `module.eval()` and `nnx.view(module, use_running_average=...)` switch it.
 
     As in PyTorch, where most published weights come from, the variance that goes into `var` is the unbiased one,
-    n / (n - 1) times that of the batch, n being the number of values a channel; `nnx.BatchNorm` keeps the biased one.
-    PyTorch's momentum 0.1 is 0.9 here. Statistics are float32 whatever the inputs are.
+    n / (n - 1) times that of the batch, n being the number of values a channel; Keras and `nnx.BatchNorm` keep the
+    biased one. PyTorch's momentum 0.1 is 0.9 here. Statistics are float32 whatever the inputs are.
 
     Args:
       num_features: width d of the last axis.
       use_running_average: whether it starts in evaluation mode.
       momentum: share of the running statistics that stays at each step, in [0, 1].
       epsilon: added to the variance, > 0.
+      unbiased: whether `var` keeps the unbiased variance.
       rngs: not used; taken so that the constructor is called as any layer's.
     """
 
@@ -127,9 +137,10 @@ class BatchNorm(nnx.Module):
         use_running_average: bool = False,
         momentum: float = 0.9,
         epsilon: float = 1e-5,
+        unbiased: bool = True,
         rngs: nnx.Rngs | None = None,
     ):
-        self.num_features = num_features
+        self.num_features, self.unbiased = num_features, unbiased
         self.use_running_average = use_running_average
         self.momentum, self.epsilon = momentum, epsilon
         self.mean = nnx.BatchStat(jnp.zeros(num_features))
@@ -151,7 +162,7 @@ class BatchNorm(nnx.Module):
         y, mean, variance = batch_norm(x, scale, bias, self.epsilon)
         count = x.size // x.shape[-1]
         self._move(self.mean, mean)
-        self._move(self.var, variance * (count / max(count - 1, 1)))
+        self._move(self.var, variance * (count / max(count - 1, 1)) if self.unbiased else variance)
         return y
 
     def _move(self, running: nnx.BatchStat, batch: jax.Array) -> None:

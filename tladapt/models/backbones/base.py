@@ -6,6 +6,7 @@ import dataclasses
 import math
 from typing import ClassVar
 
+import jax
 from flax import nnx
 
 from tladapt.errors import UsageError
@@ -24,6 +25,13 @@ class Backbone(Chosen):
     """How configs and the command line call it."""
     summary: ClassVar[str] = ""
     """One line for `tladapt list backbones`."""
+
+    dtype: ClassVar[str] = "float32"
+    """What the network reads: "float32", or "int32" for token ids."""
+
+    def prepare(self, x: jax.Array) -> jax.Array:
+        """Return inputs `[n, *shape]` as the network reads them; by default as they are."""
+        return x
 
     def build(self, shape: tuple[int, ...], *, rngs: nnx.Rngs) -> nnx.Module:
         """Return the network.

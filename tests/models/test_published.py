@@ -1,0 +1,20 @@
+"""Networks with published weights: equal to the reference's, block by block, and alike in what they can do."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.models import golden
+
+GOLDEN = sorted(path.stem for path in golden.FOLDER.glob("*.npz"))
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_equals_the_reference(name):
+    golden.compare(name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", GOLDEN)
+def test_trains_as_the_reference(name):
+    golden.compare_training(name)
