@@ -10,6 +10,7 @@ from flax import nnx
 from jax import lax
 
 from tladapt.models import Conv, Linear, avg_pool, max_pool
+from tladapt.models.layers import adaptive_average
 
 
 def images(shape, seed=0, dtype=np.float32):
@@ -57,6 +58,59 @@ def test_padding_never_wins_a_maximum():
     assert max_pool(jnp.full((1, 3, 3, 1), -5.0), 2, padding="SAME").max() == -5.0
 
 
+PICTURE = jnp.array([[3.0, -1, 4, 1, -5], [9, 2, -6, 5, 3], [5, -8, 9, 7, -9]])[None, :, :, None]
+
+
+# The numbers are those of torch.nn.functional.max_pool2d and adaptive_avg_pool2d (torch 2.15).
+@pytest.mark.parametrize(
+    "window, strides, pad, wanted",
+    [
+        (2, 2, 0, [[9, 5, 3], [5, 9, -9]]),
+        (3, 2, 0, [[9, 9]]),
+        (2, 2, 1, [[3, 4, 1], [9, 9, 7]]),  # a third row of windows would begin in the padding
+        (3, 2, 1, [[9, 5, 5], [9, 9, 7]]),
+        (2, 3, 0, [[9, 5]]),
+        (3, 3, 1, [[9, 5], [5, 9]]),
+        (4, 2, 0, [[9, 9]]),  # the window is larger than the picture
+    ],
+)
+def test_the_rest_at_the_end_has_a_window_in_ceil_mode(window, strides, pad, wanted):
+    padding = ((pad, pad), (pad, pad))
+    got = max_pool(PICTURE, window, strides=strides, padding=padding, ceil_mode=True)
+    np.testing.assert_array_equal(got[0, :, :, 0], wanted)
+
+
+def test_ceil_mode_changes_nothing_where_windows_fit():
+    x = images((2, 7, 9, 3))
+    np.testing.assert_array_equal(max_pool(x, 3, strides=2, ceil_mode=True), max_pool(x, 3, strides=2))
+
+
+@pytest.mark.parametrize(
+    "sizes, wanted",
+    [
+        ((2, 2), [[11 / 6, 1 / 3], [11 / 6, 1.5]]),
+        ((2, 3), [[3.25, 5 / 6, 1], [2, 1.5, 1.5]]),
+        ((3, 4), [[1, 1.5, 2.5, -2], [5.5, -2, -0.5, 4], [-1.5, 0.5, 8, -1]]),
+        (
+            (5, 7),
+            [
+                [3, 1, 1.5, 4, 2.5, -2, -5],
+                [6, 3.25, -0.25, -1, 1, 1, -1],
+                [9, 5.5, -2, -6, -0.5, 4, 3],
+                [7, 2, -0.75, 1.5, 3.75, 1.5, -3],
+                [5, -1.5, 0.5, 9, 8, -1, -9],
+            ],
+        ),
+        ((3, 5), PICTURE[0, :, :, 0]),
+    ],
+)
+def test_adaptive_average_cuts_cells_as_torch_does(sizes, wanted):
+    np.testing.assert_allclose(adaptive_average(PICTURE, sizes)[0, :, :, 0], wanted, rtol=1e-6)
+    got = adaptive_average(PICTURE.astype(jnp.bfloat16), sizes)
+    assert got.dtype == jnp.bfloat16
+    np.testing.assert_allclose(got[0, :, :, 0].astype(jnp.float32), wanted, rtol=2**-8)
+
+
 def test_pooling_keeps_bfloat16_and_says_what_is_too_small():
     assert max_pool(images((1, 4, 4, 1)).astype(jnp.bfloat16), 2, padding="SAME").dtype == jnp.bfloat16
     assert avg_pool(images((1, 4, 4, 1)).astype(jnp.bfloat16), 2).dtype == jnp.bfloat16
@@ -64,6 +118,8 @@ def test_pooling_keeps_bfloat16_and_says_what_is_too_small():
         max_pool(jnp.zeros((1, 1, 4, 1)), 2)
     with pytest.raises(ValueError, match="pooling takes"):
         max_pool(jnp.zeros((4, 4, 1)), 2)
+    with pytest.raises(ValueError, match="pooling takes"):
+        adaptive_average(jnp.zeros((4, 4, 1)), 2)
 
 
 def test_relu_and_bias_commute_with_the_maximum():

@@ -28,17 +28,37 @@ def _pool(x: jax.Array, combine: Any, strides: Pair, window: Pair) -> jax.Array:
     return x
 
 
-def _padded(x: jax.Array, padding: Padding, strides: Pair, window: Pair, fill: float) -> jax.Array:
+def _padded(
+    x: jax.Array, padding: Padding, strides: Pair, window: Pair, fill: float, ceil_mode: bool = False
+) -> jax.Array:
     if x.ndim != 4:
         raise ValueError(f"pooling takes [n, h, w, c], got {x.shape=}.")
     pads = padding_of(padding, x.shape[1:3], window, strides)
+    if ceil_mode:
+        pads = tuple(
+            (low, high + _missing(size, low, high, step, reach))
+            for size, (low, high), step, reach in zip(x.shape[1:3], pads, strides, window, strict=True)
+        )
     if not any(any(pair) for pair in pads):
         return x
     return jnp.pad(x, ((0, 0), *pads, (0, 0)), constant_values=fill)
 
 
+def _missing(size: int, low: int, high: int, stride: int, window: int) -> int:
+    """Return how many pixels a last window lacks that the rest at the end does not fill."""
+    steps = -((window - size - low - high) // stride)  # rounded up
+    if steps * stride >= size + low:  # such a window would see nothing but padding
+        steps -= 1
+    return max(steps * stride + window - (size + low + high), 0)
+
+
 def max_pool(
-    x: jax.Array, window: int | Sequence[int], *, strides: int | Sequence[int] | None = None, padding: Padding = "VALID"
+    x: jax.Array,
+    window: int | Sequence[int],
+    *,
+    strides: int | Sequence[int] | None = None,
+    padding: Padding = "VALID",
+    ceil_mode: bool = False,
 ) -> jax.Array:
     """Largest entry of each window.
 
@@ -53,6 +73,8 @@ def max_pool(
       window: height and width of the window, one number or two.
       strides: steps of the window; None: the window itself.
       padding: "VALID" (the rest at the end is left out), "SAME", or two pairs (low, high); padding never wins.
+      ceil_mode: whether a rest at the end has a window too, as in PyTorch and Caffe: the number of windows is rounded
+        up, unless the last one would see padding alone.
 
     Returns:
       `[n, h', w', c]`.
@@ -64,7 +86,7 @@ def max_pool(
     """
     window = pair_of(window, "window")
     strides = window if strides is None else pair_of(strides, "strides")
-    return _pool(_padded(x, padding, strides, window, -jnp.inf), jnp.maximum, strides, window)
+    return _pool(_padded(x, padding, strides, window, -jnp.inf, ceil_mode), jnp.maximum, strides, window)
 
 
 def avg_pool(
@@ -86,6 +108,29 @@ def global_average(x: jax.Array) -> jax.Array:
     """Return the mean over space, in float32 at least within: `[n, h, w, c] -> [n, c]`."""
     wide = x if x.dtype == jnp.float64 else x.astype(jnp.float32)
     return wide.mean((1, 2)).astype(x.dtype)
+
+
+def adaptive_average(x: jax.Array, sizes: int | Sequence[int]) -> jax.Array:
+    """Return means over a grid of `sizes` cells, whatever the size of the input: `[n, h, w, c] -> [n, *sizes, c]`.
+
+    Along an axis of length h that becomes k, cell i is the mean of the entries from `floor(i h / k)` to
+    `ceil((i + 1) h / k)`, the last one excluded, as in PyTorch: cells overlap where k does not divide h, and repeat
+    entries where k > h. The sums are in float32 at least.
+
+    Example:
+      >>> adaptive_average(jnp.arange(5.0).reshape(1, 5, 1, 1), (2, 1))[0, :, 0, 0]
+      Array([1., 3.], dtype=float32)
+    """
+    if x.ndim != 4:
+        raise ValueError(f"pooling takes [n, h, w, c], got {x.shape=}.")
+    wide = x if x.dtype == jnp.float64 else x.astype(jnp.float32)
+    for axis, cells in enumerate(pair_of(sizes, "sizes"), start=1):
+        size = wide.shape[axis]
+        if size != cells:
+            bounds = [(i * size // cells, -(-(i + 1) * size // cells)) for i in range(cells)]
+            parts = [lax.slice_in_dim(wide, a, b, axis=axis).mean(axis, keepdims=True) for a, b in bounds]
+            wide = jnp.concatenate(parts, axis)
+    return wide.astype(x.dtype)
 
 
 def relu6(x: jax.Array) -> jax.Array:
