@@ -17,7 +17,7 @@ from tladapt.errors import DamagedDataError, MissingDataError, UsageError
 
 PyTree = Any
 
-_DTYPES: dict[str, Any] = {
+DTYPES: dict[str, Any] = {
     "F64": np.float64,
     "F32": np.float32,
     "F16": np.float16,
@@ -32,6 +32,7 @@ _DTYPES: dict[str, Any] = {
     "U8": np.uint8,
     "BOOL": np.bool_,
 }
+"""What an array in a file may be made of, by the names of the safetensors format."""
 
 
 def _pure(tree: PyTree) -> PyTree:
@@ -115,7 +116,7 @@ def save_arrays(
     """Write `{"a/b/c": array}` to a safetensors file, which appears whole or not at all. Arguments as for `save`."""
     import safetensors.numpy
 
-    known = {np.dtype(dtype) for dtype in _DTYPES.values()}
+    known = {np.dtype(dtype) for dtype in DTYPES.values()}
     kept, problems = {}, []
     for key, leaf in arrays.items():
         if isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
@@ -166,13 +167,13 @@ def load_arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
         found = dict(safetensors.deserialize(content))
     except safetensors.SafetensorError as error:
         raise DamagedDataError(f"{path} is not a whole safetensors file ({error}). Copy or write it again.") from error
-    unknown = sorted({entry["dtype"] for entry in found.values()} - set(_DTYPES))
+    unknown = sorted({entry["dtype"] for entry in found.values()} - set(DTYPES))
     if unknown:
         raise UsageError(
-            f"{path} has arrays of dtype {', '.join(unknown)}, which cannot be read; known: {', '.join(_DTYPES)}."
+            f"{path} has arrays of dtype {', '.join(unknown)}, which cannot be read; known: {', '.join(DTYPES)}."
         )
     return {
-        key: np.frombuffer(found[key]["data"], dtype=_DTYPES[found[key]["dtype"]]).reshape(found[key]["shape"])
+        key: np.frombuffer(found[key]["data"], dtype=DTYPES[found[key]["dtype"]]).reshape(found[key]["shape"])
         for key in sorted(found)
     }
 
