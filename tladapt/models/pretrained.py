@@ -101,12 +101,12 @@ def locate(weights: str | os.PathLike[str]) -> Located:
     Raises:
       UnknownNameError, MissingDataError: for what is nowhere, with what to bring and where to put it.
     """
-    from tladapt.models.weights.hub import obtain
-
     path = Path(weights)
     name = str(weights)
     known = WEIGHTS[name] if name in WEIGHTS else None  # noqa: SIM401  # a registry has no get()
     if known is not None or not path.exists():
+        from tladapt.models.weights.hub import obtain
+
         path = obtain(name, known)
     if path.is_dir():
         return Located(path, "", known)
@@ -230,7 +230,7 @@ def classes_in(tensors: dict[str, np.ndarray], spec: Published) -> int:
         tensor.size
         for name, tensor in tensors.items()
         for table in spec.tables()
-        if (found := table.place(name)) is not None and found[0] == "classifier/bias"
+        if (found := table.place(name)) is not None and found[0].startswith("classifier/") and found[0].endswith("bias")
     ]
     return int(sizes[0]) if sizes else 0
 

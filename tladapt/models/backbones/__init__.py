@@ -2,10 +2,26 @@
 
 from tladapt.models.backbones.auto import Auto
 from tladapt.models.backbones.base import BACKBONES, Backbone
+from tladapt.models.backbones.cifar_resnet import CifarResNet
 from tladapt.models.backbones.digits_cnn import DigitsCNN
 from tladapt.models.backbones.lenet import LeNet
 from tladapt.models.backbones.mlp import MLP
+from tladapt.models.backbones.mobilenet_v1 import MobileNetV1
 from tladapt.models.backbones.mobilenet_v2 import MobileNetV2
 from tladapt.models.backbones.published import Chain, Published
+from tladapt.models.backbones.squeezenet import SqueezeNet
 
-__all__ = ["BACKBONES", "MLP", "Auto", "Backbone", "Chain", "DigitsCNN", "LeNet", "MobileNetV2", "Published"]
+__all__ = [
+    "BACKBONES",
+    "MLP",
+    "Auto",
+    "Backbone",
+    "Chain",
+    "CifarResNet",
+    "DigitsCNN",
+    "LeNet",
+    "MobileNetV1",
+    "MobileNetV2",
+    "Published",
+    "SqueezeNet",
+]
