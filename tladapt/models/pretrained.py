@@ -151,7 +151,7 @@ def put(model: nnx.Module, arrays: dict[str, np.ndarray]) -> None:
     for path, variable in nnx.to_flat_state(state):
         name = "/".join(map(str, path))
         if name in arrays:
-            variable.set_value(jnp.asarray(arrays[name], variable.get_value().dtype))
+            variable.set_value(jnp.asarray(arrays[name]))
     nnx.update(model, state)
 
 
@@ -198,23 +198,37 @@ def pretrained(
     preprocessing = dataclasses.replace(preprocessing, normalize=spec.normalize)
     side = preprocessing.size
     rngs = nnx.Rngs(0) if rngs is None else rngs
-    network = spec.build(tuple(shape) if shape is not None else (side, side, 3), rngs=rngs)
-    notes: list[str] = []
+    shape = tuple(shape) if shape is not None else (side, side, 3)
+
+    def parts(count: int, rngs: nnx.Rngs) -> PretrainedModel:
+        network = spec.build(shape, rngs=rngs)
+        head = spec.classifier(network.out_features, count, rngs=rngs) if count else None
+        return PretrainedModel(spec, network, head, preprocessing)
+
     if located is None:
-        head: nnx.Module | None = spec.classifier(network.out_features, classes or spec.published_classes, rngs=rngs)
-        model = PretrainedModel(spec, network, head, preprocessing)
+        model = parts(classes or spec.published_classes, rngs)
     else:
         tensors = read(located)
         count = classes or classes_in(tensors, spec)
-        head = spec.classifier(network.out_features, count, rngs=rngs) if count else None
-        model = PretrainedModel(spec, network, head, preprocessing)
-        blocks = ("backbone", "classifier") if head is not None else ("backbone",)
+        model = nnx.eval_shape(lambda: parts(count, nnx.Rngs(0)))  # nothing is drawn that a file fills
+        blocks = ("backbone", "classifier") if count else ("backbone",)
         filled = fill(tensors, leaves(model), spec.tables(), called=str(weights), blocks=blocks)
+        if filled.notes:
+            model.classifier = spec.classifier(model.backbone.out_features, count, rngs=rngs)
         put(model, filled.arrays)
-        notes += filled.notes
-    model.notes = tuple(notes)
+        _start_random_streams(model, rngs)
+        model.notes = tuple(filled.notes)
     model.eval()
     return model
+
+
+def _start_random_streams(model: nnx.Module, rngs: nnx.Rngs) -> None:
+    """Give the random streams (dropout's) of a module that was only traced their keys and counts."""
+    state = nnx.state(model, nnx.RngState)
+    for _, variable in nnx.to_flat_state(state):
+        is_key = isinstance(variable, nnx.RngKey)
+        variable.set_value(rngs.dropout() if is_key else jnp.zeros((), jnp.uint32))
+    nnx.update(model, state)
 
 
 def read(located: Located) -> dict[str, np.ndarray]:
@@ -226,12 +240,13 @@ def read(located: Located) -> dict[str, np.ndarray]:
 
 def classes_in(tensors: dict[str, np.ndarray], spec: Published) -> int:
     """Return how many classes the classifier in a file has; 0 where it has none."""
-    sizes = [
-        tensor.size
-        for name, tensor in tensors.items()
+    places = [
+        (found[0], tensor.size)
         for table in spec.tables()
-        if (found := table.place(name)) is not None and found[0].startswith("classifier/") and found[0].endswith("bias")
+        for name, tensor in tensors.items()
+        if (found := table.place(name)) is not None
     ]
+    sizes = [size for path, size in places if path.startswith("classifier/") and path.endswith("bias")]
     return int(sizes[0]) if sizes else 0
 
 
