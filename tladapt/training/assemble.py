@@ -132,7 +132,7 @@ def assemble(config: Config, scenario: Scenario, seed: int, *, like: Assembly | 
     recipe: Recipe = config.recipe  # type: ignore[assignment]
     if "oracle" in method.needs and not scenario.is_oracle:
         scenario = scenario.oracle()
-    laid_out = spans(method.stages(), config.steps)
+    laid_out = spans(method.stages(), config.steps, recipe.phases)
     _check_policy(method, recipe, laid_out)
     examination = examine(scenario, standardize=recipe.standardize) if like is None else like.data
     examination.raise_if_stopped()
@@ -173,7 +173,7 @@ def assemble(config: Config, scenario: Scenario, seed: int, *, like: Assembly | 
         kept = penalty.prepare(start)
         if config.init is None and config.weights is None:
             notes.append(f"penalty {penalty.name!r} holds the model to random parameters: there is no --init")
-    optimizer = Optimizer(recipe, params)
+    optimizer = Optimizer(recipe, params, network.freezing)
     augment = method.augmentation if recipe.augment == "none" else recipe.augment
     parts = Parts(network, method, optimizer, augment, feeds, penalty)
     state = State(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, get_args
 
 import jax
@@ -14,6 +14,7 @@ from tladapt.errors import UsageError
 from tladapt.methods.base import Forward, Method, Sizes
 from tladapt.models import Model, build_model
 from tladapt.training.config import BatchNorm, Config, Recipe
+from tladapt.training.freezing import Freezing, blocks_of, paths
 from tladapt.training.optim import MODEL_BLOCKS
 
 PyTree = Any
@@ -38,26 +39,67 @@ def set_mode(module: nnx.Module, mode: Mode, *, frozen_statistics: bool = False)
             part.use_running_average = mode == "evaluate" or (mode == "train" and frozen_statistics)
 
 
+def set_still(module: nnx.Module, still: Callable[[str], bool], block: str = "") -> None:
+    """Switch the parts of a module whose parameters and statistics all stand still to evaluation, in place.
+
+    Args:
+      module: in training mode.
+      still: whether a path stands still.
+      block: what the paths of the module's leaves begin with.
+    """
+    _, params, random, statistics = nnx.split(module, nnx.Param, nnx.RngState, ...)
+    names = [*jax.tree.leaves(paths(_pure(params), block)), *jax.tree.leaves(paths(_pure(statistics), block))]
+    for place, part in nnx.iter_modules(module):
+        prefix = "/".join(str(key) for key in ((block,) if block else ()) + place)
+        own = [still(name) for name in names if name.startswith(prefix + "/" if prefix else "")]
+        if own and all(own):
+            part.eval()
+
+
 class Functional:
     """A module as functions of pure arrays; its structure is static.
 
     What is a `nnx.Param` is trained; random streams are keyed anew at each call; every other variable is a statistic,
-    handed in and out.
+    handed in and out. What stands still in a phase is in evaluation mode while the rest trains: it normalises by its
+    running statistics, leaves them alone and drops nothing.
+
+    Args:
+      module: the module.
+      frozen_statistics: whether running statistics are used, and left alone, in all phases.
+      freezing: what stands still in which phase.
+      block: what the paths of the module's leaves begin with.
     """
 
-    def __init__(self, module: nnx.Module, *, frozen_statistics: bool = False):
-        self._graphs: dict[Mode, Any] = {}
+    def __init__(
+        self,
+        module: nnx.Module,
+        *,
+        frozen_statistics: bool = False,
+        freezing: Freezing | None = None,
+        block: str = "",
+    ):
+        self._graphs: dict[tuple[Mode, int], Any] = {}
+        self._still: list[PyTree] = []
         for mode in get_args(Mode):
-            set_mode(module, mode, frozen_statistics=frozen_statistics)
-            self._graphs[mode], *states = nnx.split(module, nnx.Param, nnx.RngState, ...)
+            for phase in range(freezing.phases if freezing is not None and mode == "train" else 1):
+                set_mode(module, mode, frozen_statistics=frozen_statistics)
+                if freezing is not None and mode == "train":
+                    set_still(module, lambda path, at=phase: freezing.still(path, at), block)
+                self._graphs[mode, phase], *states = nnx.split(module, nnx.Param, nnx.RngState, ...)
         params, random, statistics = states
         self._random = nnx.as_pure(random)
         self.params: PyTree = _pure(params)
         self.statistics: PyTree = _pure(statistics)
+        if freezing is not None:
+            names = paths(self.statistics, block)
+            self._still = [
+                jax.tree.map(lambda name, at=phase: freezing.still(name, at), names) for phase in range(freezing.phases)
+            ]
 
-    def merge(self, params: PyTree, statistics: PyTree, *, mode: Mode, key: jax.Array | None) -> Any:
+    def merge(self, params: PyTree, statistics: PyTree, *, mode: Mode, key: jax.Array | None, phase: int = 0) -> Any:
         """Return the module with these arrays; in training its random streams are keyed by `key`."""
-        module = nnx.merge(self._graphs[mode], nnx.State(params), self._random, nnx.State(statistics), copy=True)
+        graph = self._graphs[mode, phase if mode == "train" else 0]
+        module = nnx.merge(graph, nnx.State(params), self._random, nnx.State(statistics), copy=True)
         if mode == "train" and key is not None:
             tags = {part.key.tag for _, part in nnx.iter_graph(module) if isinstance(part, nnx.RngStream)}
             if tags:
@@ -69,6 +111,12 @@ class Functional:
         """Return the statistics of a merged module after it ran."""
         _, *states = nnx.split(module, nnx.Param, nnx.RngState, ...)
         return _pure(states[-1])
+
+    def kept(self, before: PyTree, after: PyTree, phase: int) -> PyTree:
+        """Return the statistics after a pass in training, with those before it where they stand still."""
+        if not self._still or not any(jax.tree.leaves(self._still[phase])):
+            return after
+        return jax.tree.map(lambda still, old, new: old if still else new, self._still[phase], before, after)
 
 
 class Network:
@@ -118,8 +166,11 @@ class Network:
         for name in heads:
             if name in MODEL_BLOCKS:
                 raise UsageError(f"method {method.name!r}: a head cannot be called {name!r}, the model has that block.")
-        self.model = Functional(model, frozen_statistics=frozen)
-        self.heads = {name: Functional(head) for name, head in heads.items()}
+        # A module of one's own is copied into the model, and its children lose the order of their definition there.
+        made = config.backbone if isinstance(config.backbone, nnx.Module) else model.backbone
+        self.freezing = Freezing(recipe, blocks_of(made, _pure(nnx.state(model.backbone, nnx.Param))))
+        self.model = Functional(model, frozen_statistics=frozen, freezing=self.freezing)
+        self.heads = {name: Functional(head, freezing=self.freezing, block=name) for name, head in heads.items()}
 
     def initial(self) -> tuple[dict[str, PyTree], dict[str, PyTree], dict[str, PyTree]]:
         """Return parameters by block, the model's statistics by domain (or "shared"), and the heads' statistics."""
@@ -141,15 +192,19 @@ class Network:
         mode: Mode,
         key: jax.Array | None = None,
         nudge: jax.Array | None = None,
+        phase: int = 0,
     ) -> Forward:
         """Run the model; `nudge` is added to the features (its gradient is the features' gradient)."""
         own = {block: params[block] for block in self.model.params}
-        model = self.model.merge(own, statistics, mode=mode, key=key)
+        model = self.model.merge(own, statistics, mode=mode, key=key, phase=phase)
         features = model.features(x)
         if nudge is not None:
             features = features + nudge
         logits = model.classify(features)
-        return Forward(features, logits, self.model.statistics_of(model))
+        after = self.model.statistics_of(model)
+        if mode == "train":
+            after = self.model.kept(statistics, after, phase)
+        return Forward(features, logits, after)
 
 
 def _policy(method: Method, recipe: Recipe, model: nnx.Module) -> BatchNorm:

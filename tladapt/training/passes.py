@@ -37,16 +37,39 @@ class Parts:
 
 @dataclasses.dataclass(frozen=True)
 class Span:
-    """A stage with its place in the run: steps `first` to `first + length - 1`."""
+    """A stage, or what of it lies in one phase of unfreezing, with its place in the run.
+
+    It is made of the steps `first` to `first + length - 1`.
+
+    Attributes:
+      stage: whose steps these are.
+      first, length: of this span.
+      phase: number of its phase, from 0 on.
+      phases: number of phases of the run.
+      whole: first step and length of the whole stage; None: it is this span.
+    """
 
     stage: Stage
     first: int
     length: int
+    phase: int = 0
+    phases: int = 1
+    whole: tuple[int, int] | None = None
 
     @property
     def end(self) -> int:
         """How many steps are done after it."""
         return self.first + self.length
+
+    @property
+    def stage_first(self) -> int:
+        """The first step of its stage."""
+        return self.first if self.whole is None else self.whole[0]
+
+    @property
+    def stage_length(self) -> int:
+        """How many steps its stage has."""
+        return self.length if self.whole is None else self.whole[1]
 
     @property
     def domains(self) -> tuple[DomainName, ...]:
@@ -89,11 +112,11 @@ class Passes:
         nudges: Mapping[str, jax.Array],
     ) -> tuple[dict[str, Forward], dict[str, PyTree]]:
         """Run the forward passes that the BatchNorm policy asks for; return outputs and statistics by domain."""
-        network, after = self.parts.network, dict(statistics)
+        network, after, phase = self.parts.network, dict(statistics), self.span.phase
         if network.policy.forward == "joint" and len(x) == 2:
             both = jnp.concatenate([x["source"], x["target"]])  # [n_s + n_t, ...]
             nudge = jnp.concatenate([nudges["source"], nudges["target"]]) if nudges else None
-            out = network.forward(params, after["shared"], both, mode="train", key=key, nudge=nudge)
+            out = network.forward(params, after["shared"], both, mode="train", key=key, nudge=nudge, phase=phase)
             after["shared"] = out.statistics
             count = len(x["source"])
             return {
@@ -103,7 +126,8 @@ class Passes:
         outputs: dict[str, Forward] = {}
         for name in self.span.domains:
             kept, own = network.key_of(name), jax.random.fold_in(key, zlib.crc32(name.encode()))
-            out = network.forward(params, after[kept], x[name], mode="train", key=own, nudge=nudges.get(name))
+            nudge = nudges.get(name)
+            out = network.forward(params, after[kept], x[name], mode="train", key=own, nudge=nudge, phase=phase)
             after[kept] = out.statistics
             outputs[name] = out
         return outputs, after
@@ -121,7 +145,7 @@ class Passes:
     ) -> Context:
         """Return what a loss may look at. The source's labels are in it; the target's are nowhere near."""
         network, current = self.parts.network, params
-        local = state.step - self.span.first
+        local = state.step - self.span.stage_first
         calls = itertools.count()
 
         def run_forward(
@@ -132,7 +156,7 @@ class Passes:
                 again = jax.random.fold_in(again, number)
             before = state.statistics if statistics is None else statistics
             chosen = current if params is None else params
-            out = network.forward(chosen, before[kept], x, mode="train", key=again)
+            out = network.forward(chosen, before[kept], x, mode="train", key=again, phase=self.span.phase)
             # Statistics go in and out by domain, as a run keeps them.
             return Forward(out.features, out.logits, {**before, kept: out.statistics})
 
@@ -152,7 +176,7 @@ class Passes:
             heads=heads,
             memory=state.memory,
             params=params,
-            progress=local.astype(jnp.float32) / self.span.length,
+            progress=local.astype(jnp.float32) / self.span.stage_length,
             step=local,
             aux=aux,
             random_key=key,
