@@ -57,24 +57,24 @@ class Block(NamedTuple):
 def blocks_of(backbone: nnx.Module, params: PyTree) -> tuple[Block, ...]:
     """Return the blocks of a backbone from the input to the features.
 
-    Those are the network's own stages where it names them (`stage_paths()` gives pairs of name and path prefix, and a
-    stage may come up several times); else its children in the order of their definition, those of a list one by one.
-    What has no parameters is no block. What has only vectors (a normalisation) goes with the block before it.
+    Blocks are the network's children in the order of their definition, those of a list one by one. Where the network
+    names its stages (`stage_paths()` gives pairs of name and path prefix; a name may come up several times), names and
+    order are those; children that are no stage stay behind the one they were defined after. What has no parameters is
+    no block. What has only vectors (a normalisation) goes with the block before it.
 
     Args:
       backbone: as its author made it: a copy through `nnx.split` and `nnx.merge` has its children in the order of the
         alphabet.
       params: its parameters as a pure dictionary.
     """
-    leaves = {name: leaf for name, leaf in zip(jax.tree.leaves(paths(params)), jax.tree.leaves(params), strict=True)}
+    leaves = dict(zip(jax.tree.leaves(paths(params)), jax.tree.leaves(params), strict=True))
     found: list[Block] = []
     for name, prefix in _parts(backbone):
         here = Block(name, (prefix,))
         own = [leaf for path, leaf in leaves.items() if here.holds(BACKBONE + path)]
         if not own:
             continue
-        vectors = all(leaf.ndim < 2 for leaf in own)
-        if found and (vectors or found[-1].name == name):
+        if found and (all(leaf.ndim < 2 for leaf in own) or found[-1].name == name):
             found[-1] = Block(found[-1].name, (*found[-1].prefixes, prefix))
         else:
             found.append(here)
@@ -83,33 +83,38 @@ def blocks_of(backbone: nnx.Module, params: PyTree) -> tuple[Block, ...]:
 
 def _parts(module: Any) -> Iterator[tuple[str, str]]:
     """Yield name and path prefix of the parts of a network in order."""
-    if hasattr(module, "stage_paths"):
-        yield from module.stage_paths()
-        return
-    children = list(_children(module))
-    path, child = children[0] if len(children) == 1 else ("", None)
-    if child is not None and (hasattr(child, "stage_paths") or len(list(_children(child))) > 1) and "/" not in path:
-        # A wrapper: what it wraps has the parts.
-        yield from ((f"{path}.{name}", f"{path}/{prefix}") for name, prefix in _parts(child))
-        return
-    for path, _ in children:
-        yield path.replace("/", "."), path
+    stages = list(module.stage_paths()) if hasattr(module, "stage_paths") else []
+    children = list(_children(module, "", [path for _, path in stages]))
+    if len(children) == 1 and not stages and (inside := getattr(module, children[0], None)) is not None:
+        parts = list(_parts(inside))
+        if len(parts) > 1:  # a wrapper: what it wraps has the parts
+            yield from ((f"{children[0]}.{name}", f"{children[0]}/{path}") for name, path in parts)
+            return
+    names, ranks, rank = {path: name for name, path in stages}, {path: i for i, (_, path) in enumerate(stages)}, -1
+    order: dict[str, int] = {}
+    for path in children:
+        rank = order[path] = ranks.get(path, rank)
+    for path in sorted(children, key=order.__getitem__):
+        yield names.get(path, path.replace("/", ".")), path
 
 
-def _children(module: Any) -> Iterator[tuple[str, Any]]:
+def _children(module: Any, path: str, stages: list[str]) -> Iterator[str]:
+    """Yield the paths of a module's children; of one that holds stages, the paths of its own children."""
     for name, child in vars(module).items():
-        if name.startswith("_pytree__"):
-            continue
-        if isinstance(child, nnx.Sequential):
-            name, child = f"{name}/layers", child.layers
-        if isinstance(child, (nnx.List, list, tuple)):
-            yield from ((f"{name}/{place}", item) for place, item in enumerate(child) if _has_arrays(item))
-        elif _has_arrays(child):
-            yield name, child
+        if not name.startswith("_pytree__"):
+            yield from _expanded(child, f"{path}/{name}" if path else name, stages)
 
 
-def _has_arrays(thing: Any) -> bool:
-    return isinstance(thing, (nnx.Module, nnx.Param))
+def _expanded(child: Any, path: str, stages: list[str]) -> Iterator[str]:
+    if isinstance(child, nnx.Sequential):
+        yield from _expanded(child.layers, f"{path}/layers", stages)
+    elif isinstance(child, (nnx.List, list, tuple)):
+        for place, item in enumerate(child):
+            yield from _expanded(item, f"{path}/{place}", stages)
+    elif isinstance(child, nnx.Module) and any(stage.startswith(path + "/") for stage in stages):
+        yield from _children(child, path, stages)
+    elif isinstance(child, (nnx.Module, nnx.Param)):
+        yield path
 
 
 # ---- the plan of a run -----------------------------------------------------------------------------------------------

@@ -69,6 +69,11 @@ class DigitsCNNNetwork(nnx.Module):
         )
         self.out_features = spec.features
 
+    def stage_paths(self) -> tuple[tuple[str, str], ...]:
+        """Return name and path of the parts in order; a convolution and its normalisation are one stage."""
+        blocks = [(f"block{i}", f"{part}/{i}") for i in range(len(self.norms)) for part in ("convolutions", "norms")]
+        return (*blocks, ("dense", "dense"))
+
     def __call__(self, x: jax.Array) -> jax.Array:
         for convolution, norm in zip(self.convolutions, self.norms, strict=True):
             x = convolution.convolve(x)
