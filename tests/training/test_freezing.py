@@ -127,7 +127,9 @@ def test_a_module_of_ones_own_keeps_its_order_in_a_run() -> None:
 
 
 def test_rates_fall_from_the_last_block_to_the_first() -> None:
-    plan = Freezing(Recipe(layer_decay=0.5, backbone_rate=0.2, groups=(Group(pattern="bias", learning_rate=3.0),)), BLOCKS)
+    plan = Freezing(
+        Recipe(layer_decay=0.5, backbone_rate=0.2, groups=(Group(pattern="bias", learning_rate=3.0),)), BLOCKS
+    )
     for path, wanted in (
         ("backbone/layers/0/linear/kernel", 0.2 * 0.125),
         ("backbone/layers/1/linear/kernel", 0.2 * 0.25),
@@ -172,12 +174,12 @@ def test_phases_free_the_backbone_from_its_last_block_on() -> None:
 def test_what_cannot_be_is_told() -> None:
     with pytest.raises(UsageError, match=r"freeze=4, but the backbone has 3 blocks: layers.0, layers.1, layers.2"):
         Freezing(Recipe(freeze=4), BLOCKS)
-    with pytest.raises(UsageError, match="5 phases, but the backbone has 3 blocks to unfreeze .* at most 4 phases"):
+    with pytest.raises(UsageError, match=r"5 phases, but the backbone has 3 blocks to unfreeze .* at most 4 phases"):
         Freezing(Recipe(unfreeze=5), BLOCKS)
     with pytest.raises(UsageError, match="at most 3 phases"):
         Freezing(Recipe(unfreeze=4, freeze=1), BLOCKS)
     params = {"backbone": {"layers": {0: {"kernel": jnp.ones((2, 2))}}}}
-    with pytest.raises(UsageError, match=r"recipe.freeze 'conv9' matches no parameter. Paths look like backbone/layers"):
+    with pytest.raises(UsageError, match=r"recipe.freeze 'conv9' matches no parameter. Paths look like backbone/"):
         Optimizer(Recipe(freeze="conv9"), params)
     with pytest.raises(UsageError, match="freezes every parameter, so there is nothing to train"):
         Optimizer(Recipe(freeze="."), params)
@@ -364,23 +366,18 @@ def test_seeds_side_by_side_freeze_as_each_by_itself() -> None:
     assert not frozen
 
 
-def test_stages_of_a_method_keep_their_own_beginning() -> None:
-    """`shot` has two stages of 20 steps; its phases end after 13, 27 and 40: optimiser state begins anew at 20 alone."""
-    method = tladapt.methods.shot(width=4, refreshes=2)
-    watcher = Watcher()
-    result = tladapt.run(
-        problems.config(method, backbone=THREE, recipe=recipe(unfreeze=3)), problems.scenario(), callbacks=(watcher,)
-    )
-    rows = [(event.step, event.row["stage"], event.row["phase"]) for event in watcher.events if event.kind == "train"]
-    assert [step for step, *_ in rows] == [5, 10, 13, 18, 20, 25, 27, 30, 35, 40]
-    assert {(stage, phase) for _, stage, phase in rows} == {
-        ("source", 1),
-        ("source", 2),
-        ("target", 2),
-        ("target", 3),
-    } or {phase for *_, phase in rows} == {1, 2, 3}
+def test_stages_of_a_method_keep_their_own_beginning(tmp_path: Path) -> None:
+    """`shot` has two stages of 20 steps; a phase ends after 10, and the optimiser begins anew at 20 alone."""
+    method, watcher = tladapt.methods.shot(width=4, refreshes=2), Watcher()
+    made = problems.config(method, backbone=THREE, recipe=recipe(unfreeze=(0.25, 0.75)))
+    result = tladapt.run(made, problems.scenario(), out=tmp_path / "run", callbacks=(watcher,))
+    rows = [(event.step, event.row["phase"]) for event in watcher.events if event.kind == "train"]
+    assert rows == [(5, 1), (10, 1), *((step, 2) for step in range(15, 41, 5))]
     rates = [row["learning_rate"] for row in problems.numbers(result.history)]
-    assert rates[5] > rates[4] and all(a > b for a, b in itertools.pairwise(rates[:5]))
+    assert all((after > before) == (at == 3) for at, (before, after) in enumerate(itertools.pairwise(rates)))
+    saved = Checkpoints(tmp_path / "run" / "checkpoints")
+    counts = [int(saved.read(step)["optimizer/bottleneck/count"]) for step in (10, 20, 30, 40)]
+    assert counts == [10, 20, 10, 20]
 
 
 # ---- steps -----------------------------------------------------------------------------------------------------------
@@ -423,7 +420,7 @@ def test_frozen_parts_are_in_evaluation_mode_while_the_rest_trains() -> None:
 
 
 def test_nothing_is_propagated_back_into_a_frozen_beginning() -> None:
-    """Products of a layer: one forward; one more for its kernel's gradient, and one for its input's where it is free."""
+    """Products of a layer: one forward, one more for its kernel's gradient, and one for its input's."""
 
     def products(jaxpr: Any) -> int:
         found = 0

@@ -82,7 +82,7 @@ class PenaltyContext:
         No gradient goes through it.
         """
         out, seen = self.run_model(model, domain, self.seen[domain].x), self.seen[domain]
-        return jax.tree.map(jax.lax.stop_gradient, Seen(seen.x, seen.y, out.features, out.logits, out.taps))
+        return jax.tree.map(jax.lax.stop_gradient, Seen(seen.x, seen.y, out.features, out.logits, out.taps or {}))
 
     def source_logits(self, head: PyTree, seen: Seen) -> jax.Array:
         """Return the logits `[n, C_s]` of a source classifier with parameters `head` on what it reads of a pass."""
@@ -155,7 +155,7 @@ class Penalty(Chosen):
             cls.name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()
 
     def taps(self, layers: tuple[str, ...]) -> tuple[str, ...]:
-        """Return the names of the layers whose outputs it looks at, of a backbone's named stages; `BACKBONE` may be one."""
+        """Return the layers whose outputs it looks at, given the backbone's stages by name; `BACKBONE` may be one."""
         return ()
 
     def prepare(self, start: PenaltyStart) -> PyTree:

@@ -35,8 +35,8 @@ class CoTuning(Penalty):
     At the start the value is above 0: it is at least the mean entropy of p(. | y_i).
 
     Which parameters move: backbone (and the bottleneck, where the source classifier reads it), and the source
-    classifier, which is the block "source_classifier": `--recipe.groups "^source_classifier=0.1"` gives it the rate that
-    thuml's library does.
+    classifier, which is the block "source_classifier": thuml's library trains it at the backbone's rate, which
+    `--recipe.groups "^source_classifier=0.1"` does beside `--recipe.backbone_rate 0.1`.
 
     Logged: `loss/penalty`, the value above (its weight is in it, so `weight/penalty` is 1).
 

@@ -175,21 +175,22 @@ def channel_attention(
         return jax.lax.map(one, jnp.arange(width + 1))
 
     pieces = [(x[first : first + BLOCK], y[first : first + BLOCK]) for first in range(0, len(x), BLOCK)]
-    halves = [_run(split, before, after, part) for part, _ in pieces]
+    convolutions = has_convolutions(split, before, after, x[:1])
+    split, losses = (compiled(function, convolutions=convolutions) for function in (split, losses))
+    halves = [split(before, after, part) for part, _ in pieces]
     fitted = _fit(jnp.concatenate([features for _, features in halves]), jnp.asarray(y), classes)
-    total = sum(
-        np.asarray(_run(losses, after, fitted, middle, jnp.asarray(labels)), np.float64)
-        for (middle, _), (_, labels) in zip(halves, pieces, strict=True)
-    )
+    total = np.sum(
+        [
+            np.asarray(losses(after, fitted, middle, jnp.asarray(labels)), np.float64)
+            for (middle, _), (_, labels) in zip(halves, pieces, strict=True)
+        ],
+        axis=0,
+    )  # [C + 1]
     increase = (total[:-1] - total[-1]) / len(x)
     deviation = increase.std()
     z = (increase - increase.mean()) / deviation if deviation > 0 else np.zeros_like(increase)
     weights = np.exp((z - z.max()) / SHARPNESS)
     return np.asarray(weights / weights.sum())
-
-
-def _run(function: Callable[..., Any], *arguments: Any) -> Any:
-    return compiled(function, convolutions=has_convolutions(function, *arguments))(*arguments)
 
 
 def _classify(fitted: dict[str, jax.Array], features: jax.Array) -> jax.Array:

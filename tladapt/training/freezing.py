@@ -201,16 +201,14 @@ class Freezing:
         return next((place for place, block in enumerate(self.blocks) if block.holds(path)), 0)
 
     def check(self, params: Mapping[str, PyTree]) -> None:
-        """Raise `UsageError` for a pattern that matches no parameter, and where nothing of the model is left to move."""
+        """Raise `UsageError` for a pattern that matches no parameter, and where nothing is left to move."""
         known = [name for block, tree in params.items() for name in jax.tree.leaves(paths(tree, block))]
         patterns = [("recipe group", group.pattern) for group in self.recipe.groups]
         if isinstance(self.recipe.freeze, str):
             patterns.append(("recipe.freeze", self.recipe.freeze))
         for called, pattern in patterns:
             if not any(re.search(pattern, name) for name in known):
-                raise UsageError(
-                    f"{called} {pattern!r} matches no parameter. Paths look like {', '.join(known[:3])}."
-                )
+                raise UsageError(f"{called} {pattern!r} matches no parameter. Paths look like {', '.join(known[:3])}.")
         if all(self.release(name) is None for name in known):
             raise UsageError("the recipe freezes every parameter, so there is nothing to train.")
 

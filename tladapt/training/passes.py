@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from tladapt.data import AUGMENTATIONS, Feed
 from tladapt.methods.base import Context, Forward, Method, SourceOutputs, Stage, TargetOutputs
-from tladapt.penalties import Penalty
+from tladapt.penalties import Penalty, PenaltyContext, Seen
 from tladapt.training.inputs import Inputs
 from tladapt.training.network import Network
 from tladapt.training.optim import Optimizer
@@ -116,21 +116,49 @@ class Passes:
         if network.policy.forward == "joint" and len(x) == 2:
             both = jnp.concatenate([x["source"], x["target"]])  # [n_s + n_t, ...]
             nudge = jnp.concatenate([nudges["source"], nudges["target"]]) if nudges else None
-            out = network.forward(params, after["shared"], both, mode="train", key=key, nudge=nudge, phase=phase)
+            options: dict[str, Any] = {"mode": "train", "key": key, "nudge": nudge, "phase": phase}
+            out = network.forward(params, after["shared"], both, taps=network.taps, **options)
             after["shared"] = out.statistics
             count = len(x["source"])
+            first, rest = ({name: tap[part] for name, tap in (out.taps or {}).items()} for part in _parts(count))
             return {
-                "source": Forward(out.features[:count], out.logits[:count], None),
-                "target": Forward(out.features[count:], out.logits[count:], None),
+                "source": Forward(out.features[:count], out.logits[:count], None, first),
+                "target": Forward(out.features[count:], out.logits[count:], None, rest),
             }, after
         outputs: dict[str, Forward] = {}
         for name in self.span.domains:
             kept, own = network.key_of(name), jax.random.fold_in(key, zlib.crc32(name.encode()))
-            nudge = nudges.get(name)
-            out = network.forward(params, after[kept], x[name], mode="train", key=own, nudge=nudge, phase=phase)
+            options = {"mode": "train", "key": own, "nudge": nudges.get(name), "phase": phase}
+            out = network.forward(params, after[kept], x[name], taps=network.taps, **options)
             after[kept] = out.statistics
             outputs[name] = out
         return outputs, after
+
+    def penalized(
+        self,
+        params: Mapping[str, PyTree],
+        outputs: Mapping[str, Forward],
+        raw: Mapping[str, Any],
+        x: Mapping[str, jax.Array],
+    ) -> PenaltyContext:
+        """Return what the penalty may look at. As for a loss, labels are the source's alone."""
+        network = self.parts.network
+
+        def run_model(model: PyTree, domain: DomainName, x: jax.Array) -> Forward:
+            kept = model["statistics"][network.key_of(domain)]
+            return network.forward(model["params"], kept, x, mode="evaluate", taps=network.taps)
+
+        seen = {
+            name: Seen(x[name], raw[name].y if name == "source" else None, out.features, out.logits, out.taps or {})
+            for name, out in outputs.items()
+        }
+        return PenaltyContext(
+            params=params,
+            seen=seen,
+            run_model=run_model,
+            run_source_classifier=network.source_logits,
+            reads=network.reads,
+        )
 
     def context(
         self,
@@ -183,3 +211,7 @@ class Passes:
             run_forward=run_forward,
             run_view=run_view,
         )
+
+
+def _parts(count: int) -> tuple[slice, slice]:
+    return slice(None, count), slice(count, None)

@@ -22,7 +22,11 @@ from tladapt.training.state import State
 PyTree = Any
 Log = dict[str, jax.Array]
 
-RESERVED = re.compile(r"kind|step|stage|phase|learning_rate|gradient_norm|source/batch_accuracy|(loss|weight|gradient)/.*")
+RESERVED = re.compile(
+RESERVED = re.compile(
+    r"kind|step|stage|phase|learning_rate|gradient_norm|source/batch_accuracy|(loss|weight|gradient)/.*"
+)learning_rate|gradient_norm|source/batch_accuracy|(loss|weight|gradient)/.*"
+)
 """Names of the log that a method's own scalars cannot have."""
 
 
@@ -116,7 +120,9 @@ class StageStep:
         if self.parts.penalty is not None and set(blocks_moved(update.moves, tuple(params))) & set(MODEL_BLOCKS):
             if "penalty" in terms:
                 raise UsageError(f"method {method.name!r}: 'penalty' is the run's penalty; call the term otherwise.")
-            terms["penalty"] = Term(self.parts.penalty.value(params, state.penalty))
+            terms["penalty"] = Term(
+                self.parts.penalty.value_on(self.passes.penalized(params, outputs, raw, x), state.penalty)
+            )
         after = {
             name: functional.kept(state.head_statistics[name], functional.statistics_of(heads[name]), self.span.phase)
             for name, functional in network.heads.items()
