@@ -23,7 +23,6 @@ PyTree = Any
 Log = dict[str, jax.Array]
 
 RESERVED = re.compile(
-RESERVED = re.compile(
     r"kind|step|stage|phase|learning_rate|gradient_norm|source/batch_accuracy|(loss|weight|gradient)/.*"
 )
 """Names of the log that a method's own scalars cannot have."""
