@@ -94,7 +94,8 @@ def _values(kind: type, known: list[str], options: Mapping[str, Any], called: st
 def read(hint: Any, value: Any, *, option: str, called: str) -> Any:
     """Return `value` as a type hint asks for.
 
-    Text is read: "0.5" for a number, "64,64" for a tuple, "none" where None is allowed, "yes" or "off" for a bool.
+    Text is read: "0.5" for a number, "64,64" for a tuple, "none" where None is allowed, "yes" or "off" for a bool. A
+    type of one's own is read by its class method `from_text`, and called in messages what its `spelled` says.
 
     Raises:
       UsageError: for a value of another type; the message says what was expected, with the close choices.
@@ -141,6 +142,8 @@ def _one(kind: Any, value: Any) -> Any:
     if origin is tuple or kind is tuple:
         return _tuple(typing.get_args(kind), value)
     base = origin or kind
+    if text is not None and hasattr(kind, "from_text"):
+        return kind.from_text(text)
     return value if isinstance(base, type) and isinstance(value, base) else _NO
 
 
@@ -195,6 +198,8 @@ def spell(kind: Any) -> str:
         count = "" if rest == [Ellipsis] else f"{1 + len(rest)} "
         plural = {int: "whole numbers", float: "numbers", str: "words"}.get(first, f"{spell(first)} values")
         return f"{count}{plural} separated by commas"
+    if hasattr(kind, "spelled"):
+        return str(kind.spelled)
     words_of = {int: "a whole number", float: "a number", str: "text", bool: "true or false", Any: "anything"}
     return words_of.get(kind, str(getattr(kind, "__name__", kind)))
 
@@ -211,6 +216,8 @@ def show(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, (tuple, list)):
         return ",".join(map(show, value))
+    if hasattr(type(value), "from_text"):
+        return str(value)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return " ".join(f"{field.name}={show(getattr(value, field.name))}" for field in dataclasses.fields(value))
     if callable(value):

@@ -79,7 +79,7 @@ def recipe_fields(recipe: Recipe | None = None) -> list[Record]:
     """Return the fields of a recipe, or of the plain one."""
     recipe = Recipe() if recipe is None else recipe
     values = {field.name: getattr(recipe, field.name) for field in dataclasses.fields(recipe)}
-    return [record for record in options(Recipe, values) if record["name"] not in ("name", "groups")]
+    return [record for record in options(Recipe, values) if record["name"] != "name"]
 
 
 def batchnorm_presets() -> dict[str, str]:

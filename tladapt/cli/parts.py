@@ -46,8 +46,6 @@ def recipe_of(name: str, options: Options, batchnorm: str | None) -> Any:
 
     own = dict(options["recipe"])
     preset = own.pop("batchnorm", batchnorm)
-    if "groups" in own:
-        raise UsageError("--recipe.groups has no form in text; give it from Python: tladapt.Recipe(groups=(...)).")
     recipe = made(RECIPES, name, own, "recipe")
     if preset is not None:
         if preset not in BATCHNORM_PRESETS:

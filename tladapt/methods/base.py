@@ -73,11 +73,12 @@ class TargetOutputs(NamedTuple):
 
 
 class Forward(NamedTuple):
-    """One forward pass: features `[n, d]`, logits `[n, C]`, and the running statistics after it."""
+    """One forward pass: features `[n, d]`, logits `[n, C]`, the running statistics after it, inner layers by name."""
 
     features: jax.Array
     logits: jax.Array
     statistics: PyTree
+    taps: Mapping[str, jax.Array] | None = None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import zlib
 from collections.abc import Mapping, Sequence
@@ -13,6 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from tladapt.data import Domain, examples
+from tladapt.models.compile import has_convolutions
+from tladapt.models.compile import jit as compiled
 from tladapt.models.weights import load_arrays, save, unflatten
 from tladapt.penalties import Penalty, PenaltyStart
 from tladapt.training.inputs import Inputs
@@ -22,6 +25,7 @@ from tladapt.training.optim import MODEL_BLOCKS
 PyTree = Any
 DomainName = Literal["source", "target"]
 FILE = "penalty.safetensors"
+BATCH = 500  # examples of a pass
 
 
 def shown(
@@ -64,13 +68,49 @@ def shown(
             parts = [x.astype(np.float32) / np.float32(255) if x.dtype == np.uint8 else x for x in parts]
         return np.concatenate(parts), np.concatenate([domain.y[index] for domain, index in drawn])
 
+    kept = (params, statistics[network.key_of("source")], inputs)
+
+    def before(layer: str, rest: PyTree, x: jax.Array) -> jax.Array:
+        params, kept, inputs = rest
+        return network.before(params, kept, inputs(Inputs.scale(x), "source"), layer)
+
+    def after(layer: str, rest: PyTree, middle: jax.Array) -> jax.Array:
+        return network.after(rest[0], rest[1], middle, layer)
+
+    def halves(layer: str) -> tuple[Any, Any]:
+        return tuple(jax.tree_util.Partial(functools.partial(half, layer), kept) for half in (before, after))  # type: ignore[return-value]
+
+    def old(rest: PyTree, head: PyTree, x: jax.Array) -> jax.Array:
+        params, kept, inputs = rest
+        taps = () if network.reads == "features" else (network.reads,)
+        out = network.forward(params, kept, inputs(Inputs.scale(x), "source"), mode="evaluate", taps=taps)
+        return network.source_logits(head, out.taps[network.reads] if out.taps else out.features)
+
+    head = None if network.source_classifier is None else network.source_classifier.params
+
+    def source_logits(x: np.ndarray) -> np.ndarray:
+        run = compiled(old, convolutions=has_convolutions(old, kept, head, x[:1]))
+        size = min(BATCH, len(x))
+        found = []
+        for first in range(0, len(x), size):
+            index = np.minimum(np.arange(first, first + size), len(x) - 1)  # the last batch is filled up
+            found.append(np.asarray(run(kept, head, x[index])))
+        return np.concatenate(found)[: len(x)]
+
+    own = {block: params[block] for block in MODEL_BLOCKS if block in params}
     return PenaltyStart(
-        params={block: params[block] for block in MODEL_BLOCKS if block in params},
+        params=own,
         logits={"source": logits("source"), "target": logits("target")},
         source=source,
         target=lambda count: examples(target, _spread(target, count)),
         key=jax.random.fold_in(jax.random.key(seed), zlib.crc32(b"penalty")),
         earlier=earlier,
+        model={"params": own, "statistics": statistics},
+        classes=network.sizes.classes,
+        layers=network.layers,
+        halves=halves if network.layers else None,
+        source_head=head,
+        source_logits=None if head is None else source_logits,
     )
 
 

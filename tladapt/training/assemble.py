@@ -16,7 +16,8 @@ from tladapt.data.doctor import examine
 from tladapt.data.examination import Examination
 from tladapt.errors import UsageError
 from tladapt.methods.base import Method, Start
-from tladapt.penalties import Penalty
+from tladapt.penalties import Penalty, SourceClassifier
+from tladapt.penalties.base import SOURCE_CLASSIFIER
 from tladapt.training.anchoring import handed_on, shown
 from tladapt.training.config import Config, Recipe
 from tladapt.training.dispatch import spans
@@ -25,7 +26,7 @@ from tladapt.training.inputs import Inputs
 from tladapt.training.network import Network
 from tladapt.training.optim import MODEL_BLOCKS, Optimizer
 from tladapt.training.passes import Parts, Span
-from tladapt.training.start import load_blocks
+from tladapt.training.start import load_blocks, source_classifier
 from tladapt.training.state import State, no_fault
 
 PyTree = Any
@@ -77,7 +78,8 @@ def shapes(tree: PyTree) -> PyTree:
 
 def weights_of(state: State) -> Weights:
     """Return what predictions are made from."""
-    return Weights(state.inputs, state.params, state.statistics, state.head_statistics, state.memory)
+    params = {block: tree for block, tree in state.params.items() if block != SOURCE_CLASSIFIER}
+    return Weights(state.inputs, params, state.statistics, state.head_statistics, state.memory)
 
 
 def held_out(scenario: Scenario, seed: int) -> tuple[tuple[Domain, ...], Domain]:
@@ -107,10 +109,15 @@ def held_out(scenario: Scenario, seed: int) -> tuple[tuple[Domain, ...], Domain]
 
 
 def build(
-    config: Config, shape: tuple[int, ...], classes: int, counts: tuple[int, int, int], seed: int
+    config: Config,
+    shape: tuple[int, ...],
+    classes: int,
+    counts: tuple[int, int, int],
+    seed: int,
+    source: SourceClassifier | None = None,
 ) -> tuple[Network, Predictor]:
-    """Return network and predictor of a resolved config."""
-    network = Network(config, shape, classes, counts, seed)
+    """Return network and predictor of a resolved config; training may need the source classifier, too."""
+    network = Network(config, shape, classes, counts, seed, source)
     return network, Predictor(network, config.method)  # type: ignore[arg-type]
 
 
@@ -132,14 +139,16 @@ def assemble(config: Config, scenario: Scenario, seed: int, *, like: Assembly | 
     recipe: Recipe = config.recipe  # type: ignore[assignment]
     if "oracle" in method.needs and not scenario.is_oracle:
         scenario = scenario.oracle()
-    laid_out = spans(method.stages(), config.steps)
+    laid_out = spans(method.stages(), config.steps, recipe.phases)
     _check_policy(method, recipe, laid_out)
     examination = examine(scenario, standardize=recipe.standardize) if like is None else like.data
     examination.raise_if_stopped()
     sources, validation = held_out(scenario, seed)
     inputs = Inputs.measure(recipe.standardize, [domain.x for domain in sources], scenario.target.x)
     counts = (len(sources), sum(len(domain) for domain in sources), len(scenario.target))
-    network, predictor = build(config, scenario.target.shape, len(scenario.classes), counts, seed)
+    penalty: Penalty | None = config.penalty  # type: ignore[assignment]
+    source = source_classifier(config) if penalty is not None and "source_classifier" in penalty.needs else None
+    network, predictor = build(config, scenario.target.shape, len(scenario.classes), counts, seed, source)
     feeds = {
         "source": feed(sources, batch_size=recipe.batch_size, seed=seed, labelled=True),
         "target": feed((scenario.target,), batch_size=recipe.batch_size, seed=seed, labelled=False),
@@ -157,7 +166,6 @@ def assemble(config: Config, scenario: Scenario, seed: int, *, like: Assembly | 
         notes += words
     key = jax.random.fold_in(jax.random.key(seed), zlib.crc32(b"memory"))
     memory = method.memory(Start(params=params, statistics=statistics, sizes=network.sizes, key=key))
-    penalty: Penalty | None = config.penalty  # type: ignore[assignment]
     kept: PyTree = {}
     if penalty is not None:
         start = shown(
@@ -173,7 +181,7 @@ def assemble(config: Config, scenario: Scenario, seed: int, *, like: Assembly | 
         kept = penalty.prepare(start)
         if config.init is None and config.weights is None:
             notes.append(f"penalty {penalty.name!r} holds the model to random parameters: there is no --init")
-    optimizer = Optimizer(recipe, params)
+    optimizer = Optimizer(recipe, params, network.freezing)
     augment = method.augmentation if recipe.augment == "none" else recipe.augment
     parts = Parts(network, method, optimizer, augment, feeds, penalty)
     state = State(

@@ -23,37 +23,59 @@ PyTree = Any
 Mode = Literal["scan", "loop", "eager"]
 
 
-def spans(stages: tuple[Stage, ...], steps: int) -> tuple[Span, ...]:
+def spans(stages: tuple[Stage, ...], steps: int, phases: tuple[float, ...] = (1.0,)) -> tuple[Span, ...]:
     """Return the stages of a run with their steps, by their shares; each has one step at least.
 
+    Where the run has phases, a stage that lies in several of them is cut into a span for each.
+
+    Args:
+      stages: the method's, in order.
+      steps: of the run.
+      phases: shares of the run's phases of unfreezing; each has one step at least, too.
+
     Raises:
-      UsageError: for a share that is not above 0, or fewer steps than stages.
+      UsageError: for a share that is not above 0, or fewer steps than stages or phases.
     """
     for stage in stages:
         if not 0 < stage.share < math.inf:
             raise UsageError(f"the share of stage {stage.name!r} must be above 0, got {stage.share}.")
-    if steps < len(stages):
-        raise UsageError(f"{len(stages)} stages need at least as many steps, got {steps}.")
-    total = sum(stage.share for stage in stages)
+    for count, what in ((len(stages), "stages"), (len(phases), "phases of unfreezing")):
+        if steps < count:
+            raise UsageError(f"{count} {what} need at least as many steps, got {steps}.")
+    cuts = _ends(phases, steps)
     found, first = [], 0
-    for place, stage in enumerate(stages):
-        wanted = round(steps * sum(other.share for other in stages[: place + 1]) / total)
-        end = min(max(wanted, first + 1), steps - (len(stages) - 1 - place))  # a step is left for each stage to come
-        found.append(Span(stage, first, end - first))
+    for stage, end in zip(stages, _ends([stage.share for stage in stages], steps), strict=True):
+        edges = [first, *(cut for cut in cuts if first < cut < end), end]
+        for start, stop in itertools.pairwise(edges):
+            phase = sum(cut <= start for cut in cuts)
+            whole = (first, end - first) if len(edges) > 2 else None
+            found.append(Span(stage, start, stop - start, phase, len(phases), whole))
         first = end
     return tuple(found)
 
 
+def _ends(shares: Sequence[float], steps: int) -> list[int]:
+    """Return after how many steps each part of a run ends, by shares; each has one step at least."""
+    total, ends = sum(shares), [0]
+    for place in range(len(shares)):
+        wanted = round(steps * sum(shares[: place + 1]) / total)
+        left = len(shares) - 1 - place  # parts to come, a step for each
+        ends.append(min(max(wanted, ends[-1] + 1), steps - left))
+    return ends[1:]
+
+
 def refreshes(span: Span) -> tuple[int, ...]:
-    """Return the steps before which a stage's memory is refreshed."""
-    count = min(span.stage.refresh, span.length)
-    return tuple(span.first + (span.length * i) // count for i in range(count))
+    """Return the steps of a span before which its stage's memory is refreshed."""
+    first, length = span.stage_first, span.stage_length
+    count = min(span.stage.refresh, length)
+    steps = (first + (length * i) // count for i in range(count))
+    return tuple(step for step in steps if span.first <= step < span.end)
 
 
 def boundaries(span: Span, chunk: int) -> Iterator[tuple[int, int]]:
-    """Yield (first step, number of steps) of the chunks of a stage.
+    """Yield (first step, number of steps) of the chunks of a span.
 
-    They are `chunk` steps long, and shorter where a refresh or the stage's end comes first: a function of the config
+    They are `chunk` steps long, and shorter where a refresh or the span's end comes first: a function of the config
     alone, so that a resumed run computes in the same pieces. They are counted from the last refresh on, and refreshes
     are even, so that there are at most three lengths to compile.
     """

@@ -101,8 +101,11 @@ class Loop:
             if first < resumed:
                 continue
             # 1. A stage begins with fresh optimiser state; a refresh looks at the whole target.
-            if first == span.first and first > 0:
+            if first == span.stage_first and first > 0:
                 state = self._each(state, self._restarted)
+            if first == span.first and span.phases > 1:
+                for member in self.members:
+                    self.tell(member, "note", first, {"text": self._phase(span)})
             if first in refreshed:
                 state = self._each(state, lambda member, state, at=first: self._refreshed(member, state, span, at))
             # 2. Step.
@@ -139,6 +142,7 @@ class Loop:
             member.fault = self._fault(member, fetched["fault"], step)
             return
         row = {"kind": "train", "step": done, "stage": span.stage.name}
+        row |= {"phase": span.phase + 1} if span.phases > 1 else {}
         row |= {name: float(value) for name, value in sorted(fetched["log"].items())}
         self.tell(member, "train", done, member.keeper.add(row))
 
@@ -161,9 +165,14 @@ class Loop:
         evaluator, weights = member.assembly.evaluator, weights_of(state)
         adapted = evaluator.adapted(weights)
         outputs = evaluator.predictor.outputs(adapted, member.assembly.scenario.target, "target")
-        at = (jnp.float32((step - span.first) / span.length), jnp.int32(step - span.first))
+        local = step - span.stage_first
+        at = (jnp.float32(local / span.stage_length), jnp.int32(local))
         memory = evaluator.predictor.refreshed(adapted, outputs, at)
         return state._replace(memory=jax.tree.map(lambda leaf: jnp.array(leaf, copy=True), memory))
+
+    def _phase(self, span: Span) -> str:
+        words = self.first.parts.network.freezing.words(span.phase)
+        return f"{words}, until step {span.end}"
 
     def _fault(self, member: Member, fault: np.ndarray, step: StageStep) -> str:
         whose = f"seed {member.seed}: " if self.layout.axis else ""

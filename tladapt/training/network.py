@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import itertools
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, get_args
 
 import jax
@@ -13,7 +15,12 @@ from flax import nnx
 from tladapt.errors import UsageError
 from tladapt.methods.base import Forward, Method, Sizes
 from tladapt.models import Model, build_model
+from tladapt.models.backbones.published import Chain
+from tladapt.penalties import Penalty, SourceClassifier
+from tladapt.penalties.base import BACKBONE, SOURCE_CLASSIFIER
+from tladapt.registry import suggest
 from tladapt.training.config import BatchNorm, Config, Recipe
+from tladapt.training.freezing import Freezing, blocks_of, paths
 from tladapt.training.optim import MODEL_BLOCKS
 
 PyTree = Any
@@ -38,26 +45,66 @@ def set_mode(module: nnx.Module, mode: Mode, *, frozen_statistics: bool = False)
             part.use_running_average = mode == "evaluate" or (mode == "train" and frozen_statistics)
 
 
+def set_still(module: nnx.Module, still: Callable[[str], bool], block: str = "") -> None:
+    """Switch the parts of a module whose parameters and statistics all stand still to evaluation, in place.
+
+    Args:
+      module: in training mode.
+      still: whether a path stands still.
+      block: what the paths of the module's leaves begin with.
+    """
+    names = jax.tree.leaves(paths(_pure(nnx.state(module, nnx.Not(nnx.RngState))), block))
+    for place, part in nnx.iter_modules(module):
+        prefix = "/".join(str(key) for key in ((block,) if block else ()) + place)
+        own = [still(name) for name in names if name.startswith(prefix + "/" if prefix else "")]
+        if own and all(own):
+            part.eval()
+
+
 class Functional:
     """A module as functions of pure arrays; its structure is static.
 
     What is a `nnx.Param` is trained; random streams are keyed anew at each call; every other variable is a statistic,
-    handed in and out.
+    handed in and out. What stands still in a phase is in evaluation mode while the rest trains: it normalises by its
+    running statistics, leaves them alone and drops nothing.
+
+    Args:
+      module: the module.
+      frozen_statistics: whether running statistics are used, and left alone, in all phases.
+      freezing: what stands still in which phase.
+      block: what the paths of the module's leaves begin with.
     """
 
-    def __init__(self, module: nnx.Module, *, frozen_statistics: bool = False):
-        self._graphs: dict[Mode, Any] = {}
+    def __init__(
+        self,
+        module: nnx.Module,
+        *,
+        frozen_statistics: bool = False,
+        freezing: Freezing | None = None,
+        block: str = "",
+    ):
+        self._graphs: dict[tuple[Mode, int], Any] = {}
+        self._still: list[PyTree] = []
         for mode in get_args(Mode):
-            set_mode(module, mode, frozen_statistics=frozen_statistics)
-            self._graphs[mode], *states = nnx.split(module, nnx.Param, nnx.RngState, ...)
+            for phase in range(freezing.phases if freezing is not None and mode == "train" else 1):
+                set_mode(module, mode, frozen_statistics=frozen_statistics)
+                if freezing is not None and mode == "train":
+                    set_still(module, functools.partial(freezing.still, phase=phase), block)
+                self._graphs[mode, phase], *states = nnx.split(module, nnx.Param, nnx.RngState, ...)
         params, random, statistics = states
         self._random = nnx.as_pure(random)
         self.params: PyTree = _pure(params)
         self.statistics: PyTree = _pure(statistics)
+        if freezing is not None:
+            names = paths(self.statistics, block)
+            self._still = [
+                jax.tree.map(functools.partial(freezing.still, phase=phase), names) for phase in range(freezing.phases)
+            ]
 
-    def merge(self, params: PyTree, statistics: PyTree, *, mode: Mode, key: jax.Array | None) -> Any:
+    def merge(self, params: PyTree, statistics: PyTree, *, mode: Mode, key: jax.Array | None, phase: int = 0) -> Any:
         """Return the module with these arrays; in training its random streams are keyed by `key`."""
-        module = nnx.merge(self._graphs[mode], nnx.State(params), self._random, nnx.State(statistics), copy=True)
+        graph = self._graphs[mode, phase if mode == "train" else 0]
+        module = nnx.merge(graph, nnx.State(params), self._random, nnx.State(statistics), copy=True)
         if mode == "train" and key is not None:
             tags = {part.key.tag for _, part in nnx.iter_graph(module) if isinstance(part, nnx.RngStream)}
             if tags:
@@ -70,6 +117,12 @@ class Functional:
         _, *states = nnx.split(module, nnx.Param, nnx.RngState, ...)
         return _pure(states[-1])
 
+    def kept(self, before: PyTree, after: PyTree, phase: int) -> PyTree:
+        """Return the statistics after a pass in training, with those before it where they stand still."""
+        if not self._still or not any(jax.tree.leaves(self._still[phase])):
+            return after
+        return jax.tree.map(lambda still, old, new: old if still else new, self._still[phase], before, after)
+
 
 class Network:
     """The trained modules of a run: the model and the method's heads, as functions of pure arrays.
@@ -80,9 +133,23 @@ class Network:
       classes: number of classes.
       counts: numbers of source domains, source examples and target examples.
       seed: what the initial parameters are drawn from.
+      source_classifier: the one that the starting weights came with, where the penalty asks for it.
+
+    Attributes:
+      freezing: what stands still when.
+      layers: names of the backbone's stages that have parameters, in order; () where it does not name them.
+      taps: the layers whose outputs the penalty looks at.
     """
 
-    def __init__(self, config: Config, shape: tuple[int, ...], classes: int, counts: tuple[int, int, int], seed: int):
+    def __init__(
+        self,
+        config: Config,
+        shape: tuple[int, ...],
+        classes: int,
+        counts: tuple[int, int, int],
+        seed: int,
+        source_classifier: SourceClassifier | None = None,
+    ):
         method: Method = config.method  # type: ignore[assignment]
         recipe: Recipe = config.recipe  # type: ignore[assignment]
         rngs = nnx.Rngs(jax.random.fold_in(jax.random.key(seed), zlib.crc32(b"initialise")))
@@ -118,12 +185,38 @@ class Network:
         for name in heads:
             if name in MODEL_BLOCKS:
                 raise UsageError(f"method {method.name!r}: a head cannot be called {name!r}, the model has that block.")
-        self.model = Functional(model, frozen_statistics=frozen)
-        self.heads = {name: Functional(head) for name, head in heads.items()}
+        # A module of one's own is copied into the model, and its children lose the order of their definition there.
+        made = config.backbone if isinstance(config.backbone, nnx.Module) else model.backbone
+        self.freezing = Freezing(recipe, blocks_of(made, _pure(nnx.state(model.backbone, nnx.Param))))
+        self.model = Functional(model, frozen_statistics=frozen, freezing=self.freezing)
+        self.heads = {name: Functional(head, freezing=self.freezing, block=name) for name, head in heads.items()}
+        penalty: Penalty | None = config.penalty  # type: ignore[assignment]
+        self.reads = "" if source_classifier is None else source_classifier.reads
+        self.source_classifier = None if source_classifier is None else Functional(source_classifier.module)
+        self._trains_source = penalty is not None and penalty.trains_source_classifier
+        chain = model.backbone if isinstance(model.backbone, Chain) else None
+        self.layers = () if chain is None else tuple(dict.fromkeys(name for name, _ in chain.stage_paths()))
+        self.taps = () if penalty is None else self._taps(penalty, chain)
+
+    def _taps(self, penalty: Penalty, chain: Chain | None) -> tuple[str, ...]:
+        """Return the layers that a penalty looks at, after a look at whether the backbone names them."""
+        wanted = [*penalty.taps(self.layers), *([self.reads] if self.reads not in ("", "features") else [])]
+        inner = [name for name in wanted if name != BACKBONE]
+        if chain is None and (inner or "taps" in penalty.needs):
+            raise UsageError(
+                f"penalty {penalty.name!r} looks at inner layers by name, and this backbone does not name its layers."
+                " Derive it from tladapt.models.backbones.Chain, or use another penalty."
+            )
+        for name in inner:
+            if chain is not None and name not in (known := chain.stage_names()):
+                raise UsageError(f"penalty {penalty.name!r}: the backbone has no layer {name!r}.{suggest(name, known)}")
+        return tuple(dict.fromkeys(wanted))
 
     def initial(self) -> tuple[dict[str, PyTree], dict[str, PyTree], dict[str, PyTree]]:
         """Return parameters by block, the model's statistics by domain (or "shared"), and the heads' statistics."""
         params = dict(self.model.params) | {name: head.params for name, head in self.heads.items()}
+        if self._trains_source and self.source_classifier is not None:
+            params[SOURCE_CLASSIFIER] = self.source_classifier.params
         kept = ("source", "target") if self.policy.statistics == "per_domain" else ("shared",)
         statistics = {name: jax.tree.map(lambda leaf: leaf, self.model.statistics) for name in kept}
         return params, statistics, {name: head.statistics for name, head in self.heads.items()}
@@ -141,15 +234,57 @@ class Network:
         mode: Mode,
         key: jax.Array | None = None,
         nudge: jax.Array | None = None,
+        phase: int = 0,
+        taps: tuple[str, ...] = (),
     ) -> Forward:
         """Run the model; `nudge` is added to the features (its gradient is the features' gradient)."""
         own = {block: params[block] for block in self.model.params}
-        model = self.model.merge(own, statistics, mode=mode, key=key)
-        features = model.features(x)
+        model = self.model.merge(own, statistics, mode=mode, key=key, phase=phase)
+        found: dict[str, jax.Array] = {}
+        if taps:
+            inputs = x if model.prepare is None else model.prepare(x)
+            inner = [name for name in taps if name != BACKBONE]
+            if inner:
+                last = model.backbone.stage_names()[-1]
+                found = dict(model.backbone.taps(inputs, (*inner, last)))
+                found[BACKBONE] = found[last]
+            else:
+                found[BACKBONE] = model.backbone(inputs)
+            features = found[BACKBONE] if model.bottleneck is None else model.bottleneck(found[BACKBONE])
+        else:
+            features = model.features(x)
         if nudge is not None:
             features = features + nudge
         logits = model.classify(features)
-        return Forward(features, logits, self.model.statistics_of(model))
+        after = self.model.statistics_of(model)
+        if mode == "train":
+            after = self.model.kept(statistics, after, phase)
+        return Forward(features, logits, after, found)
+
+    def before(self, params: Mapping[str, PyTree], statistics: PyTree, x: jax.Array, layer: str) -> jax.Array:
+        """Return the output of a layer in evaluation mode."""
+        model = self._evaluating(params, statistics)
+        found: dict[str, jax.Array] = model.backbone.taps(x if model.prepare is None else model.prepare(x), (layer,))
+        return found[layer]
+
+    def after(self, params: Mapping[str, PyTree], statistics: PyTree, middle: jax.Array, layer: str) -> jax.Array:
+        """Return the features in evaluation mode, from the output of a layer on."""
+        model = self._evaluating(params, statistics)
+        names = model.backbone.stage_names()
+        for _, stage in itertools.islice(model.backbone.stages(), names.index(layer) + 1, None):
+            middle = stage(middle)
+        return middle if model.bottleneck is None else model.bottleneck(middle)
+
+    def _evaluating(self, params: Mapping[str, PyTree], statistics: PyTree) -> Any:
+        own = {block: params[block] for block in self.model.params}
+        return self.model.merge(own, statistics, mode="evaluate", key=None)
+
+    def source_logits(self, head: PyTree, x: jax.Array) -> jax.Array:
+        """Return the logits of the source classifier, with parameters `head`, on what it reads."""
+        assert self.source_classifier is not None
+        part = self.source_classifier
+        logits: jax.Array = part.merge(head, part.statistics, mode="evaluate", key=None)(x)
+        return logits
 
 
 def _policy(method: Method, recipe: Recipe, model: nnx.Module) -> BatchNorm:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,17 +11,11 @@ import optax
 
 from tladapt.errors import UsageError
 from tladapt.losses.schedules import LEARNING_RATE_SCHEDULES
-from tladapt.training.config import Recipe
+from tladapt.training.freezing import Freezing, fill, paths, pick
+from tladapt.training.recipe import Recipe
 
 PyTree = Any
 MODEL_BLOCKS = ("backbone", "bottleneck", "classifier")
-
-
-def paths(tree: PyTree, block: str) -> PyTree:
-    """Return a tree of the shape of `tree` whose leaves are their paths, such as "backbone/conv1/kernel"."""
-    leaves, structure = jax.tree_util.tree_flatten_with_path(tree)
-    names = [block + "/" + "/".join(str(getattr(k, "key", getattr(k, "idx", k))) for k in path) for path, _ in leaves]
-    return jax.tree_util.tree_unflatten(structure, names)
 
 
 def blocks_moved(moves: tuple[str, ...], blocks: tuple[str, ...]) -> tuple[str, ...]:
@@ -46,53 +39,89 @@ def blocks_moved(moves: tuple[str, ...], blocks: tuple[str, ...]) -> tuple[str, 
     return tuple(block for block in blocks if block in moved)
 
 
+class Section(NamedTuple):
+    """Parameters of one block that begin to move in the same phase, and share their optimiser state.
+
+    Attributes:
+      block: of the parameters.
+      release: the phase from which they move.
+      mask: which leaves of the block these are.
+      rate, decay: factor on the learning rate, and weight decay, for each of them.
+    """
+
+    block: str
+    release: int
+    mask: PyTree
+    rate: PyTree
+    decay: PyTree
+
+
 class Optimizer:
     """A recipe's optimiser, with a state for each block: an update leaves the blocks that it does not move alone.
 
-    Momentum and moments belong to a block, whichever update moves it. The learning rate is not in the state: it is a
-    function of the step. Parameters in a group with factor 0 keep their bits, and do not count where gradients are
-    clipped.
+    Momentum and moments belong to a block, whichever update moves it; a block whose parameters begin to move in
+    different phases has a state for each of these phases, so that Adam counts the updates of each from its own first
+    one. The learning rate is not in the state: it is a function of the step. What is frozen keeps its bits, does not
+    count where gradients are clipped, and has no state where it is frozen for good.
 
     Args:
       recipe: update rule, rates, groups.
       params: parameters by block.
+      freezing: what moves when, and how fast; by default what the recipe says of a network without blocks.
 
     Raises:
       UsageError: for a group whose pattern matches no parameter.
     """
 
-    def __init__(self, recipe: Recipe, params: Mapping[str, PyTree]):
+    def __init__(self, recipe: Recipe, params: Mapping[str, PyTree], freezing: Freezing | None = None):
         self.recipe = recipe
+        self.freezing = freezing = Freezing(recipe) if freezing is None else freezing
+        freezing.check(params)
         if recipe.optimizer == "sgd":
             rule = optax.trace(recipe.momentum, nesterov=recipe.nesterov) if recipe.momentum else optax.identity()
         else:
             rule = optax.scale_by_adam(b1=recipe.momentum)
         self._rule = rule
         self._schedule = LEARNING_RATE_SCHEDULES[recipe.schedule]
-        names = {block: paths(tree, block) for block, tree in params.items()}
-        known = jax.tree.leaves(names)
-        for group in recipe.groups:
-            if not any(re.search(group.pattern, name) for name in known):
-                raise UsageError(
-                    f"recipe group {group.pattern!r} matches no parameter. Paths look like {', '.join(known[:3])}."
-                )
-
-        def factor(name: str, field: str) -> float:
-            for group in recipe.groups:
-                if re.search(group.pattern, name):
-                    return float(getattr(group, field))
-            return 1.0
-
-        self._rate = jax.tree.map(lambda name: factor(name, "learning_rate"), names)
-        self._decay = jax.tree.map(lambda name: recipe.weight_decay * factor(name, "weight_decay"), names)
+        self.sections: dict[str, Section] = {}
+        for block, tree in params.items():
+            names = paths(tree, block)
+            releases = jax.tree.map(freezing.release, names)  # without a leaf where a path never moves
+            each = sorted(set(jax.tree.leaves(releases)))
+            for release in each:
+                mask = jax.tree.map(lambda name, at=release: freezing.release(name) == at, names)
+                called = block if len(each) == 1 else f"{block}, phase {release + 1}"
+                rate = jax.tree.map(freezing.rate, names)
+                decay = jax.tree.map(lambda name, leaf: freezing.decay(name, leaf.ndim), names, tree)
+                self.sections[called] = Section(block, release, mask, pick(rate, mask), pick(decay, mask))
 
     def init(self, params: Mapping[str, PyTree]) -> dict[str, PyTree]:
-        """Return a fresh state by block."""
-        return {block: self._rule.init(tree) for block, tree in params.items()}
+        """Return a fresh state by section."""
+        return {name: self._rule.init(pick(params[part.block], part.mask)) for name, part in self.sections.items()}
 
-    def learning_rate(self, progress: jax.Array, step: jax.Array) -> jax.Array:
-        """Return the learning rate at a step of a stage."""
-        return jnp.asarray(self.recipe.learning_rate * self._schedule(progress, step), jnp.float32)
+    def moving(self, params: Mapping[str, PyTree], blocks: tuple[str, ...], phase: int) -> dict[str, PyTree]:
+        """Return what moves of some blocks in a phase, with None in the place of the other leaves (see `fill`)."""
+        found = {block: jax.tree.map(lambda leaf: None, params[block]) for block in blocks}
+        for part in self.sections.values():
+            if part.block in found and part.release <= phase:
+                found[part.block] = fill(pick(params[part.block], part.mask), found[part.block])
+        return found
+
+    def learning_rate(self, step: jax.Array, length: int) -> jax.Array:
+        """Return the learning rate at a step of a stage of `length` steps.
+
+        With a warm-up of W steps it is, for step i < W, (i + 1) / (W + 1) of where the schedule begins; the schedule
+        takes the other length - W steps.
+        """
+        warmup = self.recipe.warmup
+        count = round(warmup * length) if warmup < 1 else int(warmup)
+        if count >= length:
+            raise UsageError(f"recipe.warmup of {count} steps leaves none of the {length} steps of a stage.")
+        after = jnp.maximum(step - count, 0) if count else step
+        factor = self._schedule(after.astype(jnp.float32) / (length - count), after)
+        if count:
+            factor = factor * jnp.minimum((step + 1).astype(jnp.float32) / (count + 1), 1.0)
+        return jnp.asarray(self.recipe.learning_rate * factor, jnp.float32)
 
     def update(
         self,
@@ -100,24 +129,40 @@ class Optimizer:
         state: Mapping[str, PyTree],
         params: Mapping[str, PyTree],
         learning_rate: jax.Array,
+        phase: int | None = None,
     ) -> tuple[dict[str, PyTree], dict[str, PyTree]]:
-        """Return parameters and state after one update of the blocks in `gradients`; the others stay as they are."""
+        """Return parameters and state after one update of the blocks in `gradients`; the others stay as they are.
+
+        Args:
+          gradients: by block; leaves that do not move in this phase are not looked at, and may be None.
+          state: by section.
+          params: by block.
+          learning_rate: a scalar.
+          phase: of the run; None: the last one, in which all that can move does.
+        """
         params, state = dict(params), dict(state)
+        phase = self.freezing.phases - 1 if phase is None else phase
+        moved = {
+            name: part for name, part in self.sections.items() if part.block in gradients and part.release <= phase
+        }
+        picked = {name: _picked(gradients[part.block], part.mask) for name, part in moved.items()}
         if self.recipe.clip is not None:
-            rates = {block: self._rate[block] for block in gradients}
-            norm = optax.tree.norm(jax.tree.map(lambda g, r: g if r else jnp.zeros_like(g), dict(gradients), rates))
-            scale = jnp.minimum(1.0, self.recipe.clip / jnp.maximum(norm, 1e-12))
-            gradients = jax.tree.map(lambda g: g * scale.astype(g.dtype), dict(gradients))
+            scale = jnp.minimum(1.0, self.recipe.clip / jnp.maximum(optax.tree.norm(picked), 1e-12))
+            picked = jax.tree.map(lambda g: g * scale.astype(g.dtype), picked)
         decoupled = self.recipe.optimizer == "adamw"
-        for block, gradient in gradients.items():
-            rate, decay = self._rate[block], self._decay[block]
+        for name, (block, _, mask, rate, decay) in moved.items():
+            gradient, own = picked[name], pick(params[block], mask)
             if not decoupled:
-                gradient = jax.tree.map(lambda g, p, d: g + d * p if d else g, gradient, params[block], decay)
+                gradient = jax.tree.map(lambda g, p, d: g + d * p if d else g, gradient, own, decay)
             with jax.numpy_dtype_promotion("standard"):  # optax's Adam raises a float to an integer's power
-                step, state[block] = self._rule.update(gradient, state[block], params[block])
+                step, state[name] = self._rule.update(gradient, state[name], own)
             if decoupled:
-                step = jax.tree.map(lambda s, p, d: s + d * p if d else s, step, params[block], decay)
-            params[block] = jax.tree.map(
-                lambda p, s, r: p - (learning_rate * r).astype(p.dtype) * s if r else p, params[block], step, rate
-            )
+                step = jax.tree.map(lambda s, p, d: s + d * p if d else s, step, own, decay)
+            own = jax.tree.map(lambda p, s, r: p - (learning_rate * r).astype(p.dtype) * s, own, step, rate)
+            params[block] = fill(own, params[block])
         return params, state
+
+
+def _picked(gradients: PyTree, mask: PyTree) -> PyTree:
+    """Return the gradients of a section, of which some may be None because they do not move."""
+    return jax.tree.map(lambda here, g: g if here else None, mask, gradients)

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from tladapt.data import AUGMENTATIONS, Feed
 from tladapt.methods.base import Context, Forward, Method, SourceOutputs, Stage, TargetOutputs
-from tladapt.penalties import Penalty
+from tladapt.penalties import Penalty, PenaltyContext, Seen
 from tladapt.training.inputs import Inputs
 from tladapt.training.network import Network
 from tladapt.training.optim import Optimizer
@@ -37,16 +37,39 @@ class Parts:
 
 @dataclasses.dataclass(frozen=True)
 class Span:
-    """A stage with its place in the run: steps `first` to `first + length - 1`."""
+    """A stage, or what of it lies in one phase of unfreezing, with its place in the run.
+
+    It is made of the steps `first` to `first + length - 1`.
+
+    Attributes:
+      stage: whose steps these are.
+      first, length: of this span.
+      phase: number of its phase, from 0 on.
+      phases: number of phases of the run.
+      whole: first step and length of the whole stage; None: it is this span.
+    """
 
     stage: Stage
     first: int
     length: int
+    phase: int = 0
+    phases: int = 1
+    whole: tuple[int, int] | None = None
 
     @property
     def end(self) -> int:
         """How many steps are done after it."""
         return self.first + self.length
+
+    @property
+    def stage_first(self) -> int:
+        """The first step of its stage."""
+        return self.first if self.whole is None else self.whole[0]
+
+    @property
+    def stage_length(self) -> int:
+        """How many steps its stage has."""
+        return self.length if self.whole is None else self.whole[1]
 
     @property
     def domains(self) -> tuple[DomainName, ...]:
@@ -89,24 +112,53 @@ class Passes:
         nudges: Mapping[str, jax.Array],
     ) -> tuple[dict[str, Forward], dict[str, PyTree]]:
         """Run the forward passes that the BatchNorm policy asks for; return outputs and statistics by domain."""
-        network, after = self.parts.network, dict(statistics)
+        network, after, phase = self.parts.network, dict(statistics), self.span.phase
         if network.policy.forward == "joint" and len(x) == 2:
             both = jnp.concatenate([x["source"], x["target"]])  # [n_s + n_t, ...]
             nudge = jnp.concatenate([nudges["source"], nudges["target"]]) if nudges else None
-            out = network.forward(params, after["shared"], both, mode="train", key=key, nudge=nudge)
+            options: dict[str, Any] = {"mode": "train", "key": key, "nudge": nudge, "phase": phase}
+            out = network.forward(params, after["shared"], both, taps=network.taps, **options)
             after["shared"] = out.statistics
             count = len(x["source"])
+            first, rest = ({name: tap[part] for name, tap in (out.taps or {}).items()} for part in _parts(count))
             return {
-                "source": Forward(out.features[:count], out.logits[:count], None),
-                "target": Forward(out.features[count:], out.logits[count:], None),
+                "source": Forward(out.features[:count], out.logits[:count], None, first),
+                "target": Forward(out.features[count:], out.logits[count:], None, rest),
             }, after
         outputs: dict[str, Forward] = {}
         for name in self.span.domains:
             kept, own = network.key_of(name), jax.random.fold_in(key, zlib.crc32(name.encode()))
-            out = network.forward(params, after[kept], x[name], mode="train", key=own, nudge=nudges.get(name))
+            options = {"mode": "train", "key": own, "nudge": nudges.get(name), "phase": phase}
+            out = network.forward(params, after[kept], x[name], taps=network.taps, **options)
             after[kept] = out.statistics
             outputs[name] = out
         return outputs, after
+
+    def penalized(
+        self,
+        params: Mapping[str, PyTree],
+        outputs: Mapping[str, Forward],
+        raw: Mapping[str, Any],
+        x: Mapping[str, jax.Array],
+    ) -> PenaltyContext:
+        """Return what the penalty may look at. As for a loss, labels are the source's alone."""
+        network = self.parts.network
+
+        def run_model(model: PyTree, domain: DomainName, x: jax.Array) -> Forward:
+            kept = model["statistics"][network.key_of(domain)]
+            return network.forward(model["params"], kept, x, mode="evaluate", taps=network.taps)
+
+        seen = {
+            name: Seen(x[name], raw[name].y if name == "source" else None, out.features, out.logits, out.taps or {})
+            for name, out in outputs.items()
+        }
+        return PenaltyContext(
+            params=params,
+            seen=seen,
+            run_model=run_model,
+            run_source_classifier=network.source_logits,
+            reads=network.reads,
+        )
 
     def context(
         self,
@@ -121,7 +173,7 @@ class Passes:
     ) -> Context:
         """Return what a loss may look at. The source's labels are in it; the target's are nowhere near."""
         network, current = self.parts.network, params
-        local = state.step - self.span.first
+        local = state.step - self.span.stage_first
         calls = itertools.count()
 
         def run_forward(
@@ -132,7 +184,7 @@ class Passes:
                 again = jax.random.fold_in(again, number)
             before = state.statistics if statistics is None else statistics
             chosen = current if params is None else params
-            out = network.forward(chosen, before[kept], x, mode="train", key=again)
+            out = network.forward(chosen, before[kept], x, mode="train", key=again, phase=self.span.phase)
             # Statistics go in and out by domain, as a run keeps them.
             return Forward(out.features, out.logits, {**before, kept: out.statistics})
 
@@ -152,10 +204,14 @@ class Passes:
             heads=heads,
             memory=state.memory,
             params=params,
-            progress=local.astype(jnp.float32) / self.span.length,
+            progress=local.astype(jnp.float32) / self.span.stage_length,
             step=local,
             aux=aux,
             random_key=key,
             run_forward=run_forward,
             run_view=run_view,
         )
+
+
+def _parts(count: int) -> tuple[slice, slice]:
+    return slice(None, count), slice(count, None)

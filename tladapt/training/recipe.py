@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Literal
+import re
+from typing import ClassVar, Literal
 
 from tladapt.data.augment import AUGMENTATIONS
 from tladapt.errors import UnknownNameError, UsageError
@@ -60,14 +61,60 @@ BATCHNORM_PRESETS: dict[str, BatchNorm] = {
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Group:
-    """How the parameters whose path matches are trained."""
+    """How the parameters whose path matches are trained.
+
+    Raises:
+      UsageError: for a pattern that is no regular expression, or a factor that is none.
+    """
+
+    spelled: ClassVar[str] = "PATTERN=RATE or PATTERN=RATE:DECAY"
 
     pattern: str
     """A regular expression that is searched in paths such as "backbone/conv1/kernel"."""
     learning_rate: float = 1.0
-    """Factor on the learning rate; 0 freezes the parameters bit for bit."""
+    """Factor on the learning rate; 0 freezes what matches bit for bit, running statistics included."""
     weight_decay: float = 1.0
     """Factor on the weight decay."""
+
+    def __post_init__(self) -> None:
+        check_pattern("recipe group", self.pattern)
+        for field in ("learning_rate", "weight_decay"):
+            if not (getattr(self, field) >= 0 and math.isfinite(getattr(self, field))):
+                raise UsageError(
+                    f"recipe group {self.pattern!r}: {field} is a factor from 0 on, got {getattr(self, field)}."
+                )
+
+    def __str__(self) -> str:
+        return f"{self.pattern}={self.learning_rate:g}" + (f":{self.weight_decay:g}" if self.weight_decay != 1 else "")
+
+    @classmethod
+    def from_text(cls, text: str) -> Group:
+        """Return the group that "PATTERN=RATE" or "PATTERN=RATE:DECAY" stands for.
+
+        >>> Group.from_text("^backbone=0.1:0")
+        Group(pattern='^backbone', learning_rate=0.1, weight_decay=0.0)
+        """
+        pattern, equals, factors = text.rpartition("=")
+        rate, colon, decay = factors.partition(":")
+        try:
+            if not (pattern and equals):
+                raise ValueError
+            return cls(pattern=pattern, learning_rate=float(rate), weight_decay=float(decay) if colon else 1.0)
+        except ValueError as error:
+            if isinstance(error, UsageError):
+                raise
+            raise UsageError(
+                f"a group of parameters is {cls.spelled}, such as ^backbone=0.1 or bias=2:0; got {text!r}. A pattern"
+                " with a comma in it can be given from Python: tladapt.Recipe(groups=(...))."
+            ) from None
+
+
+def check_pattern(called: str, pattern: str) -> None:
+    """Raise `UsageError` unless a text is a regular expression."""
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise UsageError(f"{called} {pattern!r} is no regular expression: {error}.") from None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -86,8 +133,12 @@ class Recipe(Chosen):
     """Momentum of SGD, or the first moment's decay of Adam."""
     nesterov: bool = False
     """Whether SGD's momentum is Nesterov's."""
+    warmup: float = 0.0
+    """Steps in which the learning rate climbs linearly before the schedule begins; below 1: their share of a stage."""
     weight_decay: float = 0.0
     """L2 coefficient."""
+    decay_norms: bool = True
+    """Whether biases, and scales and shifts of normalisation, decay too."""
     clip: float | None = None
     """Largest norm of an update's gradient; None: no clipping."""
     batch_size: int = 64
@@ -101,7 +152,22 @@ class Recipe(Chosen):
     bottleneck: int = 0
     """Width of a linear layer with ReLU between backbone and classifier; 0: none."""
     groups: tuple[Group, ...] = ()
-    """Parameters that are trained differently; the first match counts."""
+    """Parameters that are trained differently, "^backbone=0.1,bias=2:0" (rate:decay); the first match counts."""
+    backbone_rate: float = 1.0
+    """Factor on the learning rate of the backbone; 0 freezes it."""
+    layer_decay: float = 1.0
+    """Factor on the learning rate from each block of the backbone to the one before; the last has it once."""
+    freeze: int | str | None = None
+    """What never moves: the first blocks of the backbone by number, or a pattern that is searched in paths."""
+    unfreeze: int | tuple[float, ...] | None = None
+    """Phases in which the backbone, frozen at first, is freed from its last block on: their number, or their shares."""
+
+    @property
+    def phases(self) -> tuple[float, ...]:
+        """Shares of the run's phases; one where nothing is unfrozen on the way."""
+        if self.unfreeze is None:
+            return (1.0,)
+        return (1.0,) * self.unfreeze if isinstance(self.unfreeze, int) else self.unfreeze
 
     def __post_init__(self) -> None:
         if self.optimizer not in ("sgd", "adam", "adamw"):
@@ -114,9 +180,14 @@ class Recipe(Chosen):
             raise UsageError(f"recipe.standardize must be none, source or domain; got {self.standardize!r}.")
         for part in self.augment.split("+"):
             AUGMENTATIONS[part]
-        for field in ("learning_rate", "weight_decay"):
+        for field in ("learning_rate", "weight_decay", "warmup", "backbone_rate"):
             if not (getattr(self, field) >= 0 and math.isfinite(getattr(self, field))):
                 raise UsageError(f"recipe.{field} must be a finite number from 0 on, got {getattr(self, field)}.")
+        if self.warmup >= 1 and self.warmup != int(self.warmup):
+            raise UsageError(f"recipe.warmup must be a share below 1 or a whole number of steps, got {self.warmup}.")
+        if not 0 < self.layer_decay <= 1:
+            raise UsageError(f"recipe.layer_decay must be in (0, 1], got {self.layer_decay}.")
+        self._check_frozen()
         if not 0 <= self.momentum < 1:
             raise UsageError(f"recipe.momentum must be in [0, 1), got {self.momentum}.")
         if self.clip is not None and not self.clip > 0:
@@ -124,6 +195,20 @@ class Recipe(Chosen):
         for field, low in (("batch_size", 2), ("bottleneck", 0)):  # batch statistics need two examples
             if not isinstance(getattr(self, field), int) or getattr(self, field) < low:
                 raise UsageError(f"recipe.{field} must be a whole number from {low} on, got {getattr(self, field)}.")
+
+    def _check_frozen(self) -> None:
+        if isinstance(self.freeze, str):
+            check_pattern("recipe.freeze", self.freeze)
+        elif self.freeze is not None and (isinstance(self.freeze, bool) or self.freeze < 0):
+            raise UsageError(f"recipe.freeze must be a pattern or a number of blocks from 0 on, got {self.freeze!r}.")
+        phases, whole = self.phases, isinstance(self.unfreeze, int)
+        if self.unfreeze is not None and (isinstance(self.unfreeze, bool) or len(phases) < 2):
+            raise UsageError(
+                "recipe.unfreeze must be a number of phases from 2 on, or at least two shares such as (0.2, 0.8); got"
+                f" {self.unfreeze!r}."
+            )
+        if not whole and not all(0 < share < math.inf for share in phases):
+            raise UsageError(f"recipe.unfreeze: each share must be above 0, got {self.unfreeze!r}.")
 
 
 RECIPES: Registry[Recipe] = Registry("recipe")

@@ -14,6 +14,7 @@ from tladapt.errors import RunFolderError, UsageError
 from tladapt.evaluation import choose, oracle
 from tladapt.evaluation.metrics import softmax
 from tladapt.models.weights import load_arrays, save_arrays
+from tladapt.penalties.base import SOURCE_CLASSIFIER
 from tladapt.training.checkpoint import Checkpoints
 from tladapt.training.config import Config, config_from_json
 from tladapt.training.evaluate import Predictor, Weights
@@ -176,7 +177,11 @@ def read_weights(checkpoints: Checkpoints, step: int, like: Weights) -> Weights:
       RunFolderError: for a checkpoint that is damaged, or of another model.
     """
     arrays = checkpoints.read(step)
-    own = {name: value for name, value in arrays.items() if name.split("/")[0] in Weights._fields}
+    own = {
+        name: value
+        for name, value in arrays.items()
+        if name.split("/")[0] in Weights._fields and not name.startswith(f"params/{SOURCE_CLASSIFIER}/")
+    }
     return Weights(**unflat(own, like._asdict()))
 
 

@@ -8,9 +8,14 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from flax import nnx
 
 from tladapt.errors import UsageError
+from tladapt.models import Linear
 from tladapt.models.weights import load_arrays
+from tladapt.penalties import SourceClassifier
+from tladapt.penalties.base import BACKBONE
+from tladapt.training.config import Config
 from tladapt.training.state import flat
 
 PyTree = Any
@@ -77,6 +82,30 @@ def load_blocks(
     leaves = [taken.get(name, leaf) for name, leaf in flat(both).items()]
     filled = jax.tree_util.tree_unflatten(jax.tree_util.tree_structure(both), leaves)
     return filled["params"], filled["statistics"], words
+
+
+def source_classifier(config: Config) -> SourceClassifier | None:
+    """Return the linear classifier of the run, or of the file of a run's weights, that a run starts from.
+
+    None where there is none: in a file of other weights, a classifier that is not linear, or, where the backbone alone
+    is taken (`weights`), one that stood behind a bottleneck.
+    """
+    place = config.init if config.init is not None else config.weights
+    if place is None:
+        return None
+    path = Path(place)
+    if path.is_dir():
+        path = path / "model" / "model.safetensors"
+    if path.suffix != ".safetensors" or not path.is_file():
+        return None
+    arrays = load_arrays(path)
+    kernel, bias = (arrays.get(f"params/classifier/{name}") for name in ("kernel", "bias"))
+    behind = any(name.startswith("params/bottleneck/") for name in arrays)
+    if kernel is None or bias is None or kernel.ndim != 2 or (config.init is None and behind):
+        return None
+    module = Linear(*kernel.shape, rngs=nnx.Rngs(0))
+    module.kernel, module.bias = nnx.Param(jnp.asarray(kernel)), nnx.Param(jnp.asarray(bias))
+    return SourceClassifier(module, reads="features" if config.init is not None else BACKBONE)
 
 
 def _block(name: str) -> str:

@@ -14,6 +14,7 @@ import optax
 
 from tladapt.errors import UsageError
 from tladapt.methods.base import Forward, Logged, Term, Update
+from tladapt.training.freezing import fill
 from tladapt.training.optim import MODEL_BLOCKS, blocks_moved
 from tladapt.training.passes import Parts, Passes, Span
 from tladapt.training.state import State
@@ -21,7 +22,9 @@ from tladapt.training.state import State
 PyTree = Any
 Log = dict[str, jax.Array]
 
-RESERVED = re.compile(r"kind|step|stage|learning_rate|gradient_norm|source/batch_accuracy|(loss|weight|gradient)/.*")
+RESERVED = re.compile(
+    r"kind|step|stage|phase|learning_rate|gradient_norm|source/batch_accuracy|(loss|weight|gradient)/.*"
+)
 """Names of the log that a method's own scalars cannot have."""
 
 
@@ -82,7 +85,13 @@ class StageStep:
         network, method, (raw, x) = self.parts.network, self.parts.method, batches
         outputs, statistics = self.passes.outputs(params, state.statistics, x, jax.random.fold_in(key, 0), nudges)
         heads = {
-            name: head.merge(params[name], state.head_statistics[name], mode="train", key=jax.random.fold_in(key, 1))
+            name: head.merge(
+                params[name],
+                state.head_statistics[name],
+                mode="train",
+                key=jax.random.fold_in(key, 1),
+                phase=self.span.phase,
+            )
             for name, head in network.heads.items()
         }
         result = update.loss(self.passes.context(state, params, outputs, raw, x, heads, key, {}))
@@ -109,8 +118,13 @@ class StageStep:
         if self.parts.penalty is not None and set(blocks_moved(update.moves, tuple(params))) & set(MODEL_BLOCKS):
             if "penalty" in terms:
                 raise UsageError(f"method {method.name!r}: 'penalty' is the run's penalty; call the term otherwise.")
-            terms["penalty"] = Term(self.parts.penalty.value(params, state.penalty))
-        after = {name: network.heads[name].statistics_of(head) for name, head in heads.items()}
+            terms["penalty"] = Term(
+                self.parts.penalty.value_on(self.passes.penalized(params, outputs, raw, x), state.penalty)
+            )
+        after = {
+            name: functional.kept(state.head_statistics[name], functional.statistics_of(heads[name]), self.span.phase)
+            for name, functional in network.heads.items()
+        }
         return Found(terms, logged, aux, statistics, after, outputs)
 
     def __call__(self, state: State, arrays: PyTree, piece: PyTree) -> tuple[State, Log]:
@@ -118,8 +132,7 @@ class StageStep:
         optimizer, start = self.parts.optimizer, state.step
         key = purpose_key(state.seed, "step", start)
         raw, x = self.passes.batches(state.inputs, arrays, piece, key)
-        local = start - self.span.first
-        rate = optimizer.learning_rate(local.astype(jnp.float32) / self.span.length, local)
+        rate = optimizer.learning_rate(start - self.span.stage_first, self.span.stage_length)
         log: Log = {"learning_rate": rate}
         watched: list[tuple[str, jax.Array]] = []
         aux: dict[str, PyTree] = {}
@@ -134,12 +147,16 @@ class StageStep:
                     update: Update = update,
                     key: jax.Array = pass_key,
                 ) -> tuple[jax.Array, Found]:
-                    found = self._found(update, {**state.params, **moving}, state, (raw, x), key, {})
+                    params = {**state.params} | {name: fill(moving[name], state.params[name]) for name in moving}
+                    found = self._found(update, params, state, (raw, x), key, {})
                     return found.objective(), found
 
-                moving = {block: state.params[block] for block in moved}
+                # What stands still is a constant to the gradient: nothing is propagated back into a frozen beginning.
+                moving = optimizer.moving(state.params, moved, self.span.phase)
                 (_, found), gradients = jax.value_and_grad(objective, has_aux=True)(moving)
-                params, optimizer_state = optimizer.update(gradients, state.optimizer, state.params, rate)
+                params, optimizer_state = optimizer.update(
+                    gradients, state.optimizer, state.params, rate, self.span.phase
+                )
                 state = state._replace(
                     params=params,
                     optimizer=optimizer_state,
@@ -147,7 +164,7 @@ class StageStep:
                     head_statistics=found.head_statistics,
                 )
                 aux.update(found.aux)
-                norm = optax.tree.norm(gradients).astype(jnp.float32)
+                norm = jnp.asarray(optax.tree.norm(gradients), jnp.float32)
                 watched += [(name, term.value) for name, term in found.terms.items()]
                 watched.append(("gradient of " + " + ".join(found.terms), norm))
                 new: Log = {f"loss/{name}": term.value for name, term in found.terms.items()}

@@ -225,6 +225,68 @@ def learning_rate_linear(progress: ArrayLike, step: ArrayLike) -> jax.Array:
     return 1.0 - as_float32(progress)
 
 
+def learning_rate_poly(progress: ArrayLike, step: ArrayLike) -> jax.Array:
+    """(1 - p)^0.9: "poly", from 1 to 0, a little above the line.
+
+    Source: Chen, Papandreou, Kokkinos, Murphy, Yuille, "DeepLab", TPAMI 2017, arXiv 1606.00915.
+
+    Example:
+      >>> from tladapt.losses.schedules import learning_rate_poly
+      >>> print(round(float(learning_rate_poly(0.5, 0)), 3))
+      0.536
+    """
+    return (1.0 - as_float32(progress)) ** 0.9
+
+
+def learning_rate_step(progress: ArrayLike, step: ArrayLike) -> jax.Array:
+    """1, 0.1 from p = 1/3 on and 0.01 from 2/3 on: every 30 of 90 epochs, as ResNets are trained on ImageNet.
+
+    Source: He, Zhang, Ren, Sun, "Deep residual learning for image recognition", CVPR 2016, arXiv 1512.03385; the
+      epochs are those of torchvision's training script.
+
+    Example:
+      >>> from tladapt.losses.schedules import learning_rate_step
+      >>> print(learning_rate_step(0.3, 0), learning_rate_step(0.4, 0))
+      1.0 0.1
+    """
+    return _steps(progress, (1 / 3, 2 / 3), 0.1)
+
+
+def learning_rate_one_cycle(progress: ArrayLike, step: ArrayLike) -> jax.Array:
+    """Half a cosine from 1/25 up to 1 at p = 0.3, and another one down to 1/250,000: one cycle.
+
+    The learning rate that this is a factor of is the largest one. Momentum does not cycle.
+
+    Source: Smith, Topin, "Super-convergence: very fast training of neural networks using large learning rates", 2018,
+      arXiv 1708.07120; curve and constants are those of PyTorch's OneCycleLR.
+
+    Example:
+      >>> from tladapt.losses.schedules import learning_rate_one_cycle
+      >>> print(round(float(learning_rate_one_cycle(0.0, 0)), 3), learning_rate_one_cycle(0.3, 0))
+      0.04 1.0
+    """
+    p = as_float32(progress)
+    low, last = 1.0 / 25.0, 1.0 / 25.0 / 1e4
+    up = low + (1.0 - low) * (1.0 - learning_rate_cosine(jnp.minimum(p / 0.3, 1.0), step))
+    down = last + (1.0 - last) * learning_rate_cosine((p - 0.3) / 0.7, step)
+    return jnp.where(p < 0.3, up, down)
+
+
+def learning_rate_slanted_triangular(progress: ArrayLike, step: ArrayLike) -> jax.Array:
+    """(1 + 31 t) / 32, t from 0 to 1 over the first tenth of the run and back to 0 over the rest.
+
+    Source: Howard, Ruder, "Universal language model fine-tuning for text classification" (ULMFiT), ACL 2018,
+      arXiv 1801.06146, section 3.2, with cut 0.1 and ratio 32.
+
+    Example:
+      >>> from tladapt.losses.schedules import learning_rate_slanted_triangular
+      >>> print(learning_rate_slanted_triangular(0.0, 0), learning_rate_slanted_triangular(0.1, 0))
+      0.03125 1.0
+    """
+    p = as_float32(progress)
+    return (1.0 + 31.0 * jnp.where(p < 0.1, p / 0.1, (1.0 - p) / 0.9)) / 32.0
+
+
 def learning_rate_warmup(progress: ArrayLike, step: ArrayLike) -> jax.Array:
     """min(p / 0.05, 1): linear warm-up over the first twentieth of the run, then constant.
 
@@ -256,7 +318,11 @@ LEARNING_RATE_SCHEDULES: dict[str, Schedule] = {
     "cdan-usps-mnist": learning_rate_cdan_usps_mnist,
     "cdan-mnist-usps": learning_rate_cdan_mnist_usps,
     "thuml-step": learning_rate_thuml_step,
+    "step": learning_rate_step,
     "linear": learning_rate_linear,
+    "poly": learning_rate_poly,
+    "one-cycle": learning_rate_one_cycle,
+    "slanted-triangular": learning_rate_slanted_triangular,
     "cosine": learning_rate_cosine,
     "adamatch": learning_rate_adamatch,
     "fixmatch": learning_rate_fixmatch,

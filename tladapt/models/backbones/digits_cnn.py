@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
+from collections.abc import Iterator
 from typing import ClassVar
 
 import jax
@@ -11,6 +13,7 @@ from flax import nnx
 
 from tladapt.errors import UsageError
 from tladapt.models.backbones.base import BACKBONES, Backbone, check_image, check_positive, check_rate
+from tladapt.models.backbones.published import Chain, Stage
 from tladapt.models.heads import DenseBlock
 from tladapt.models.layers import Conv, max_pool
 from tladapt.models.normalization import BatchNorm
@@ -46,8 +49,8 @@ class DigitsCNN(Backbone):
         return DigitsCNNNetwork(self, shape, rngs=rngs)
 
 
-class DigitsCNNNetwork(nnx.Module):
-    """The network of `DigitsCNN`: `[n, h, w, c] -> [n, features]`."""
+class DigitsCNNNetwork(Chain):
+    """The network of `DigitsCNN`: `[n, h, w, c] -> [n, features]`; stages "block0" on, "flatten", "dense"."""
 
     def __init__(self, spec: DigitsCNN, shape: tuple[int, ...], *, rngs: nnx.Rngs):
         height, width, channels = shape
@@ -69,10 +72,20 @@ class DigitsCNNNetwork(nnx.Module):
         )
         self.out_features = spec.features
 
-    def __call__(self, x: jax.Array) -> jax.Array:
-        for convolution, norm in zip(self.convolutions, self.norms, strict=True):
-            x = convolution.convolve(x)
-            if norm is not None:
-                x = norm(x)
-            x = jax.nn.relu(convolution.shift(max_pool(x, 2)))  # [n, h / 2, w / 2, c]
-        return self.dense(x.reshape(x.shape[0], -1))  # [n, d]
+    def stages(self) -> Iterator[tuple[str, Stage]]:
+        for place, (convolution, norm) in enumerate(zip(self.convolutions, self.norms, strict=True)):
+            yield f"block{place}", functools.partial(_block, convolution, norm)
+        yield "flatten", lambda x: x.reshape(x.shape[0], -1)  # [n, h w c]
+        yield "dense", self.dense
+
+    def stage_paths(self) -> tuple[tuple[str, str], ...]:
+        """Return name and path of the parts in order; a convolution and its normalisation are one stage."""
+        blocks = [(f"block{i}", f"{part}/{i}") for i in range(len(self.norms)) for part in ("convolutions", "norms")]
+        return (*blocks, ("dense", "dense"))
+
+
+def _block(convolution: Conv, norm: BatchNorm | None, x: jax.Array) -> jax.Array:
+    x = convolution.convolve(x)
+    if norm is not None:
+        x = norm(x)
+    return jax.nn.relu(convolution.shift(max_pool(x, 2)))  # [n, h / 2, w / 2, c]

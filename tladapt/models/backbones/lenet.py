@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
+from collections.abc import Iterator
 from typing import ClassVar, Literal
 
 import jax
@@ -11,6 +13,7 @@ from flax import nnx
 
 from tladapt.errors import UsageError
 from tladapt.models.backbones.base import BACKBONES, Backbone, check_image, check_positive
+from tladapt.models.backbones.published import Chain, Stage
 from tladapt.models.heads import DenseBlock
 from tladapt.models.layers import Conv, max_pool
 
@@ -62,8 +65,8 @@ class LeNet(Backbone):
         return size
 
 
-class LeNetNetwork(nnx.Module):
-    """The network of `LeNet`: `[n, h, w, c] -> [n, d]`."""
+class LeNetNetwork(Chain):
+    """The network of `LeNet`: `[n, h, w, c] -> [n, d]`; stages "convolutions.0" on, "flatten", "dense.0" on."""
 
     def __init__(self, spec: LeNet, shape: tuple[int, ...], *, rngs: nnx.Rngs):
         height, width, channels = shape
@@ -78,10 +81,18 @@ class LeNetNetwork(nnx.Module):
         self.dense = nnx.List([DenseBlock(before, after, rngs=rngs) for before, after in itertools.pairwise(sizes)])
         self.out_features = sizes[-1]
 
-    def __call__(self, x: jax.Array) -> jax.Array:
-        for convolution in self.convolutions:
-            x = jax.nn.relu(convolution.shift(max_pool(convolution.convolve(x), 2)))  # [n, h / 2, w / 2, c]
-        x = x.reshape(x.shape[0], -1)  # [n, h w c]
-        for layer in self.dense:
-            x = layer(x)
-        return x
+    def stages(self) -> Iterator[tuple[str, Stage]]:
+        for place, convolution in enumerate(self.convolutions):
+            yield f"convolutions.{place}", functools.partial(_halved, convolution)
+        yield "flatten", lambda x: x.reshape(x.shape[0], -1)  # [n, h w c]
+        for place, layer in enumerate(self.dense):
+            yield f"dense.{place}", layer
+
+    def stage_paths(self) -> tuple[tuple[str, str], ...]:
+        """Return name and path of each stage with parameters, in order."""
+        parts = (("convolutions", self.convolutions), ("dense", self.dense))
+        return tuple((f"{part}.{place}", f"{part}/{place}") for part, layers in parts for place in range(len(layers)))
+
+
+def _halved(convolution: Conv, x: jax.Array) -> jax.Array:
+    return jax.nn.relu(convolution.shift(max_pool(convolution.convolve(x), 2)))  # [n, h / 2, w / 2, c]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+from collections.abc import Iterator
 from typing import ClassVar
 
-import jax
 from flax import nnx
 
 from tladapt.errors import UsageError
 from tladapt.models.backbones.base import BACKBONES, Backbone, check_positive, check_rate, flat_size
+from tladapt.models.backbones.published import Chain, Stage
 from tladapt.models.heads import DenseBlock
 
 
@@ -41,8 +42,8 @@ class MLP(Backbone):
         return MLPNetwork(self, shape, rngs=rngs)
 
 
-class MLPNetwork(nnx.Module):
-    """The network of `MLP`: `[n, *shape] -> [n, widths[-1]]`."""
+class MLPNetwork(Chain):
+    """The network of `MLP`: `[n, *shape] -> [n, widths[-1]]`, with stages "flatten" and "layers.0" on."""
 
     def __init__(self, spec: MLP, shape: tuple[int, ...], *, rngs: nnx.Rngs):
         sizes = (flat_size(shape), *spec.widths)
@@ -54,8 +55,7 @@ class MLPNetwork(nnx.Module):
         )
         self.out_features = sizes[-1]
 
-    def __call__(self, x: jax.Array) -> jax.Array:
-        x = x.reshape(x.shape[0], -1)  # [n, d]
-        for layer in self.layers:
-            x = layer(x)
-        return x
+    def stages(self) -> Iterator[tuple[str, Stage]]:
+        yield "flatten", lambda x: x.reshape(x.shape[0], -1)  # [n, d]
+        for place, layer in enumerate(self.layers):
+            yield f"layers.{place}", layer
