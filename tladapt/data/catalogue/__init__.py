@@ -9,7 +9,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
-from tladapt.data.catalogue import digits, digits_photo, office_caltech10
+from tladapt.data.catalogue import (
+    amazon_reviews,
+    amazon_text,
+    digits,
+    digits_photo,
+    office_caltech10,
+    office_caltech10_surf,
+)
 from tladapt.data.catalogue.entry import SCENARIOS, ScenarioEntry, build
 from tladapt.data.catalogue.files import data_directory
 from tladapt.data.catalogue.own import Npz
@@ -19,7 +26,18 @@ from tladapt.data.catalogue.prepared import Prepared
 from tladapt.data.domain import Scenario
 from tladapt.errors import MissingDataError, UnknownNameError, UsageError
 
-__all__ = ["SCENARIOS", "ScenarioEntry", "digits", "digits_photo", "entry_type", "load", "office_caltech10"]
+__all__ = [
+    "SCENARIOS",
+    "ScenarioEntry",
+    "amazon_reviews",
+    "amazon_text",
+    "digits",
+    "digits_photo",
+    "entry_type",
+    "load",
+    "office_caltech10",
+    "office_caltech10_surf",
+]
 
 _OWN = "Own data goes by its path: FILE.npz, FOLDER (domain/class/image), LIST.txt ('path label' a line), or tfds:NAME."
 _PREFIXES: dict[str, type[ScenarioEntry]] = {"npz": Npz, "folder": ImageFolder, "list": ImageLists, "tfds": Prepared}
