@@ -3,6 +3,7 @@
 from tladapt.data.augment.base import AUGMENTATIONS, Augmentation, ImageAugmentation, check_inputs
 from tladapt.data.augment.colour import ColorJitter, Noise, RandomErasing
 from tladapt.data.augment.geometry import Crop, Flip, RandomResizedCrop, Rotation, Translate
+from tladapt.data.augment.mixup import Mixture, mixup
 from tladapt.data.augment.randaugment import RandAugment
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "Crop",
     "Flip",
     "ImageAugmentation",
+    "Mixture",
     "Noise",
     "RandAugment",
     "RandomErasing",
@@ -19,4 +21,5 @@ __all__ = [
     "Rotation",
     "Translate",
     "check_inputs",
+    "mixup",
 ]
