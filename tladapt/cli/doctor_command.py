@@ -41,6 +41,8 @@ def command(ctx: click.Context, data: str, data_dir: str | None, out: str | None
     if out is not None and Path(out).suffix.lower() != ".png":
         raise UsageError(f"--out must end in .png, got {out!r}.")
     scenario = tladapt.load(data, data_dir, **given_fields(ctx)["data"])
+    if out is not None and scenario.target.is_text:
+        raise UsageError(f"--out draws pictures and numbers, and {scenario.name} is text. Leave --out out.")
     with Console(stderr=True).status(f"examining {scenario.name}"):
         report = tladapt.doctor(scenario)
         if out is not None:

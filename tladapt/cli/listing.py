@@ -92,6 +92,7 @@ def _data(data_dir: str | None) -> list[Record]:
     from tladapt.data import SCENARIOS
     from tladapt.data.catalogue.own import Npz
     from tladapt.data.catalogue.own_images import ImageFolder, ImageLists
+    from tladapt.data.catalogue.pairs import PairEntry
     from tladapt.data.catalogue.prepared import Prepared
 
     found = []
@@ -101,7 +102,9 @@ def _data(data_dir: str | None) -> list[Record]:
             {
                 "name": name,
                 "summary": entry.summary,
-                "domains": " -> ".join(entry.domains),
+                "domains": f"any two of {', '.join(entry.domains)} ({name}:{entry.pairs()[0]})"
+                if issubclass(entry, PairEntry)
+                else " -> ".join(entry.domains),
                 "classes": len(entry.classes),
                 "licence": entry.licence,
                 "obtain": entry.obtain,

@@ -6,6 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from tladapt.data.domain import Domain, Labelled, RandomAccess, Scenario, Unlabelled
+from tladapt.data.texts import Texts, Tokenizer, tokenized
 
 if TYPE_CHECKING:
     from tladapt.data.augment import AUGMENTATIONS
@@ -21,6 +22,8 @@ __all__ = [
     "RandomAccess",
     "Scenario",
     "ScenarioEntry",
+    "Texts",
+    "Tokenizer",
     "Unlabelled",
     "entry_type",
     "examples",
@@ -28,6 +31,7 @@ __all__ = [
     "load",
     "permutation",
     "positions",
+    "tokenized",
 ]
 
 _LATER = {

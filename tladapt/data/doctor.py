@@ -10,6 +10,7 @@ from tladapt.data.domain import Domain, Scenario
 from tladapt.data.duplicates import Role, roles, shared_examples
 from tladapt.data.examination import DomainFacts, Examination, Finding, Severity, graver_first
 from tladapt.data.sampling import examples
+from tladapt.data.texts import Texts
 
 QUICK, THOROUGH = 4_000_000, 100_000_000  # values of a domain that its numbers are taken from
 READ = {False: 32, True: 500}  # examples of a random-access source, which have to be decoded one by one
@@ -59,13 +60,18 @@ def examine(scenario: Scenario, *, standardize: str = "none", thorough: bool = F
 def spread_out(domain: Domain, *, thorough: bool, limit: int | None = None) -> np.ndarray:
     """Return positions of the examples that a look at a domain takes in, evenly spaced."""
     values = max(1, int(np.prod(domain.shape)))
-    count = max(2, (THOROUGH if thorough else QUICK) // values) if isinstance(domain.x, np.ndarray) else READ[thorough]
+    in_memory = isinstance(domain.x, (np.ndarray, Texts))
+    count = max(2, (THOROUGH if thorough else QUICK) // values) if in_memory else READ[thorough]
     count = min(len(domain), count, limit or count)
     return np.linspace(0, len(domain) - 1, count).astype(np.int64)
 
 
 def _facts(role: Role, domain: Domain, thorough: bool) -> DomainFacts:
     index = spread_out(domain, thorough=thorough)
+    if domain.is_text:
+        lengths = np.array([len(domain.x[int(i)].strip()) for i in index], np.float64)
+        span = (float(lengths.min()), float(lengths.max()), float(lengths.mean()), float(lengths.std()))
+        return DomainFacts(role, domain.name, len(domain), (), "text", *span, len(index), 0)
     x = examples(domain, index) if len(index) < len(domain) or not isinstance(domain.x, np.ndarray) else domain.x
     dtype = str(np.asarray(domain.x[0]).dtype)
     unfit = 0
@@ -84,7 +90,10 @@ def _facts(role: Role, domain: Domain, thorough: bool) -> DomainFacts:
 
 def _values(domains: list[DomainFacts]) -> Iterator[Finding]:
     for facts in domains:
-        if facts.not_finite:
+        if facts.dtype == "text":
+            if facts.minimum == 0:
+                yield Finding("warn", "values", f"{facts.called()} has empty texts. Leave these examples out.")
+        elif facts.not_finite:
             yield Finding(
                 "stop",
                 "values",
@@ -99,7 +108,7 @@ def _values(domains: list[DomainFacts]) -> Iterator[Finding]:
 
 def _constant(scenario: Scenario, thorough: bool) -> Iterator[Finding]:
     """Find inputs of vectors that never vary in the source, and do in the target."""
-    if len(scenario.target.shape) != 1:
+    if len(scenario.target.shape) != 1 or scenario.target.holds_indices:
         return
     source = np.concatenate([examples(one, spread_out(one, thorough=thorough)) for one in scenario.source])
     target = examples(scenario.target, spread_out(scenario.target, thorough=thorough))
@@ -117,6 +126,8 @@ def _constant(scenario: Scenario, thorough: bool) -> Iterator[Finding]:
 def _ranges(domains: list[DomainFacts], standardize: str) -> Iterator[Finding]:
     """Compare each source with the target, and what is held out with the domain that it is from."""
     [target] = [facts for facts in domains if facts.role == "target"]
+    if target.dtype in ("text", "int32"):
+        return
     for facts in domains:
         other = domains[0] if facts.role == "validation" else target
         if facts is target or not np.isfinite([facts.deviation, other.deviation]).all():
@@ -218,7 +229,8 @@ _LEAKS = {
 
 
 def _duplicates(scenario: Scenario, counts: Mapping[str, int]) -> Iterator[Finding]:
-    severity: Severity = "warn" if len(scenario.target.shape) > 1 else "note"  # few numbers may be equal by chance
+    few = len(scenario.target.shape) == 1 and not scenario.target.holds_indices  # numbers may be equal by chance
+    severity: Severity = "note" if few else "warn"
     totals = {"target": len(scenario.target), "test": len(scenario.test or ())}
     totals["validation"] = len(scenario.validation or ())
     for pair, count in counts.items():

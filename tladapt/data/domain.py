@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
+from tladapt.data.texts import Texts
 from tladapt.errors import UsageError
 
 
@@ -49,8 +50,9 @@ class Domain:
     """Examples that share a distribution.
 
     Args:
-      x: inputs `[n, ...]`: an array (uint8 images are read as [0, 1]; floats are taken as they are), or a
-        random-access source (`len`, `[i]`).
+      x: inputs `[n, ...]`: an array, or a random-access source (`len`, `[i]`). uint8 is read as an image in [0, 1];
+        int32 is read as indices, such as token ids, and stays as it is; all else is read as float32. Texts are a
+        list or an array of str, or `Texts`, and have to become token ids (`tokenized`) before a model reads them.
       y: class indices `[n]`, integers from 0, or None for an unlabelled domain.
       name: how messages and pages call it.
       groups: which independent unit each example belongs to `[n]` (the digit behind several pictures, the
@@ -73,6 +75,7 @@ class Domain:
                 f"{called}: x must be an array or have len() and [i], got {type(x).__name__}."
                 " Wrap an iterator's examples with numpy.stack(list(...))."
             )
+        x = _texts(x, called)
         if isinstance(x, (list, tuple)) or not (hasattr(x, "shape") or isinstance(x, RandomAccess)):
             try:
                 x = np.asarray(x)
@@ -122,8 +125,18 @@ class Domain:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Shape of one example."""
+        """Shape of one example; () for a text."""
         return tuple(np.shape(self.x[0]))
+
+    @property
+    def holds_indices(self) -> bool:
+        """Whether the examples are int32, and so indices such as token ids: no number to scale or to average."""
+        return bool(np.asarray(self.x[0]).dtype == np.int32)
+
+    @property
+    def is_text(self) -> bool:
+        """Whether the examples are texts."""
+        return isinstance(self.x[0], str)
 
     def unlabelled(self) -> Domain:
         """Return this domain without its labels."""
@@ -131,13 +144,32 @@ class Domain:
 
     def take(self, index: np.ndarray) -> Domain:
         """Return the examples at `index` (integers) as a domain; a random-access source is read, not copied."""
-        x = self.x[index] if isinstance(self.x, np.ndarray) else Selection(self.x, index)
+        if isinstance(self.x, Texts):
+            x: Any = self.x.take(index)
+        else:
+            x = self.x[index] if isinstance(self.x, np.ndarray) else Selection(self.x, index)
         return Domain(
             x,
             None if self.y is None else self.y[index],
             name=self.name,
             groups=None if self.groups is None else self.groups[index],
         )
+
+
+def _texts(x: Any, called: str) -> Any:
+    """Return a list, tuple or array of str as `Texts`, and anything else as it is."""
+    if isinstance(x, (list, tuple)):
+        some = x
+    elif getattr(x, "dtype", None) is not None and np.ndim(x) == 1 and np.asarray(x).dtype.kind in "OUT":
+        some = np.asarray(x).tolist()
+    else:
+        return x
+    if not any(isinstance(item, str) for item in some):
+        return x
+    try:
+        return Texts(some)
+    except UsageError as problem:
+        raise UsageError(f"{called}: {problem}") from None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -207,6 +239,12 @@ class Scenario:
                     f"examples of all domains must have one shape: {role} {domain.name!r} has {domain.shape},"
                     f" target {target.name!r} has {target.shape}. Resize or pad them first."
                 )
+            if domain is not None and domain.holds_indices != target.holds_indices:
+                holds = {True: "int32, which is read as indices", False: "other numbers"}
+                raise UsageError(
+                    f"{role} {domain.name!r} holds {holds[domain.holds_indices]}, and target {target.name!r}"
+                    f" {holds[target.holds_indices]}. Give both as int32 indices, or both as float32."
+                )
         top = max(int(d.y.max()) for d in (*sources, validation, test) if d is not None and d.y is not None)
         if classes is None:
             classes = [str(index) for index in range(top + 1)]
@@ -240,6 +278,33 @@ class Scenario:
             labelled, self.target, self.test, classes=self.classes, name=self.name, task=self.task, origin=self.origin
         )
         twin.is_oracle = True
+        return twin
+
+    def with_inputs(self, change: Callable[[Any, str], Any]) -> Scenario:
+        """Return the same problem with other inputs: token ids for texts, features for pictures.
+
+        Args:
+          change: gets the inputs of a domain and its name, and returns as many others, in the same order. It is called
+            once for inputs that several domains share, and sees no labels.
+        """
+        made: dict[int, Any] = {}
+
+        def changed(domain: Domain) -> Domain:
+            if id(domain.x) not in made:
+                made[id(domain.x)] = change(domain.x, f"domain {domain.name!r}" if domain.name else "a domain")
+            return dataclasses.replace(domain, x=made[id(domain.x)])
+
+        twin = Scenario(
+            [changed(domain) for domain in self.source],
+            changed(dataclasses.replace(self.target, y=self._oracle_labels)),
+            None if self.test is None else changed(self.test),
+            validation=None if self.validation is None else changed(self.validation),
+            classes=self.classes,
+            name=self.name,
+            task=self.task,
+            origin=self.origin,
+        )
+        twin.is_oracle = self.is_oracle
         return twin
 
     def __repr__(self) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from tladapt.data.domain import Domain, Scenario
 from tladapt.data.sampling import examples
+from tladapt.data.texts import Texts
 
 Role = Literal["source", "target", "test", "validation"]
 
@@ -36,8 +37,8 @@ def roles(scenario: Scenario) -> Iterator[tuple[Role, Domain]]:
 def shared_examples(scenario: Scenario, *, thorough: bool) -> dict[str, int] | None:
     """Count the examples of a role that another role has too, as the model reads them.
 
-    Examples whose values are all equal (a black picture) are left out: they say nothing. So are the source and the
-    target of an oracle, which are one.
+    Examples whose values are all equal (a black picture, an empty text) are left out: they say nothing. So are the
+    source and the target of an oracle, which are one.
 
     Args:
       scenario: the problem.
@@ -49,7 +50,7 @@ def shared_examples(scenario: Scenario, *, thorough: bool) -> dict[str, int] | N
     """
     domains = list(roles(scenario))
     arrays = [domain.x for _, domain in domains]
-    large = sum(x.nbytes if isinstance(x, np.ndarray) else HASHED + 1 for x in arrays) > HASHED
+    large = sum(map(_bytes, arrays)) > HASHED
     if large and not thorough:
         return None
     mixed = len({np.asarray(x[0]).dtype == np.uint8 for x in arrays}) > 1
@@ -64,8 +65,16 @@ def shared_examples(scenario: Scenario, *, thorough: bool) -> dict[str, int] | N
     }
 
 
+def _bytes(x: Any) -> int:
+    if isinstance(x, Texts):
+        return sum(map(len, x))
+    return x.nbytes if isinstance(x, np.ndarray) else HASHED + 1
+
+
 def _hashes(domain: Domain, *, as_floats: bool) -> list[int]:
     """Return a 64-bit hash of each example; 0 for one whose values are all equal."""
+    if domain.is_text:
+        return [hash(domain.x[i]) if domain.x[i].strip() else 0 for i in range(len(domain))]
     found = []
     step = max(1, _VALUES // max(1, int(np.prod(domain.shape))))
     for first in range(0, len(domain), step):

@@ -34,7 +34,8 @@ class DomainFacts(NamedTuple):
       name: of the domain.
       examples: how many there are.
       shape, dtype: of one input.
-      minimum, maximum, mean, deviation: of all finite values that were looked at.
+      minimum, maximum, mean, deviation: of all finite values that were looked at; of texts, their lengths in
+        characters.
       looked_at: how many examples the numbers are from.
       not_finite: how many of these hold a NaN or an infinity.
     """
@@ -57,11 +58,13 @@ class DomainFacts(NamedTuple):
 
     def range(self) -> str:
         """Return the range in words, as the model reads it."""
-        kind = "8-bit, read as 0 to 1" if self.dtype == "uint8" else self.dtype
+        kind = {"uint8": "8-bit, read as 0 to 1", "int32": "int32, read as indices"}.get(self.dtype, self.dtype)
         return f"{self.span()} ({kind})"
 
     def span(self) -> str:
-        """Return "0 to 1": the range, a rounding error beside the other end as 0."""
+        """Return "0 to 1": the range, a rounding error beside the other end as 0; of texts "9 to 312 characters"."""
+        if self.dtype in ("text", "int32"):
+            return f"{self.minimum:.0f} to {self.maximum:.0f}{' characters' if self.dtype == 'text' else ''}"
         extent = max(abs(self.minimum), abs(self.maximum))
         return " to ".join(f"{0 if abs(end) < 5e-4 * extent else end:.4g}" for end in (self.minimum, self.maximum))
 
@@ -121,10 +124,12 @@ class Examination:
     def __str__(self) -> str:
         lines = [f"{self.scenario}: {len(self.classes)} classes"]
         for facts in self.domains:
-            lines.append(
-                f"  {facts.called()}: {facts.examples:,} examples of shape {list(facts.shape)}, values {facts.range()},"
-                f" mean {facts.mean:.4g}, deviation {facts.deviation:.4g}"
-            )
+            if facts.dtype == "text":
+                what = f"texts of {facts.span()}"
+            else:
+                what = f"examples of shape {list(facts.shape)}, values {facts.range()}"
+            moments = "" if facts.dtype == "int32" else f", mean {facts.mean:.4g}, deviation {facts.deviation:.4g}"
+            lines.append(f"  {facts.called()}: {facts.examples:,} {what}{moments}")
         return "\n".join([*lines, *(f"  {finding.severity}: {finding.text}" for finding in self.findings)])
 
 

@@ -75,13 +75,22 @@ def positions(seed: int, name: str, n: int, first: int, count: int) -> np.ndarra
 
 
 def as_input(x: Any) -> np.ndarray:
-    """Return inputs in the two dtypes that reach a device: uint8 as it is, everything else as float32."""
+    """Return inputs in the three dtypes that reach a device: uint8 and int32 as they are, all else as float32.
+
+    Raises:
+      UsageError: for texts.
+    """
     x = np.asarray(x)
-    return x if x.dtype == np.uint8 else x.astype(np.float32)
+    if x.dtype.kind in "OSTU":
+        raise UsageError(
+            "the inputs are texts, and a model reads token ids: name a text backbone, which brings its tokenizer, or"
+            " make them with tladapt.data.tokenized(scenario, tokenizer, length)."
+        )
+    return x if x.dtype in (np.uint8, np.int32) else x.astype(np.float32)
 
 
 def examples(domain: Domain, index: np.ndarray, *, threads: int = 0) -> np.ndarray:
-    """Return the inputs at `index` as one array `[len(index), ...]`, uint8 or float32.
+    """Return the inputs at `index` as one array `[len(index), ...]`, uint8, int32 or float32.
 
     Args:
       domain: arrays, or a random-access source whose examples are read one by one.

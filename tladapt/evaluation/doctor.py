@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import zlib
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,7 @@ from tladapt.evaluation.distances import mmd_test, proxy_a_distance
 
 EXAMPLES = 2000  # of each domain, that the shift is measured on
 SIDE = 16  # pixels: images are averaged down to this side; a shift of domains shows at a coarse scale, too
+PLACES = 512  # that words and token ids are counted in
 WIDTH = 1024  # longer inputs than this are thinned out
 
 
@@ -50,14 +53,15 @@ def doctor(scenario: Scenario, *, seed: int = 0) -> Examination:
 def measure_shift(scenario: Scenario, *, seed: int = 0, limit: int = EXAMPLES) -> dict[str, Any]:
     """Return label-free measures of how far the source's and the target's inputs are apart, as JSON.
 
-    Inputs are flattened (images averaged down to 16 pixels a side), centred by the source and divided by the source's
-    deviation: that of each number for vectors, that of all pixels for images.
+    Inputs are flattened (images averaged down to 16 pixels a side; texts and token ids as how often each occurs, up to
+    collisions of 512 places), centred by the source and divided by the source's deviation: that of each number for
+    vectors, that of all numbers otherwise.
     """
     source = np.concatenate([flattened(domain, limit) for domain in scenario.source])
     source = source[np.linspace(0, len(source) - 1, min(limit, len(source))).astype(np.int64)]
     target = flattened(scenario.target, limit)
     mean = source.mean(axis=0)
-    if len(scenario.target.shape) == 1:
+    if len(scenario.target.shape) == 1 and not scenario.target.holds_indices:
         # A number that hardly varies in the source must not outweigh all others.
         deviation = np.maximum(source.std(axis=0), 0.1 * np.concatenate([source, target]).std(axis=0))
         deviation = np.where(deviation > 0, deviation, 1.0)
@@ -79,8 +83,17 @@ def measure_shift(scenario: Scenario, *, seed: int = 0, limit: int = EXAMPLES) -
 
 
 def flattened(domain: Domain, limit: int) -> np.ndarray:
-    """Return at most `limit` examples as vectors `[n, d]`, float32; images averaged down, 8 bits read as [0, 1]."""
-    x = examples(domain, spread_out(domain, thorough=True, limit=limit))
+    """Return at most `limit` examples as vectors `[n, d]`, float32.
+
+    Images are averaged down, 8 bits read as [0, 1]; words and token ids are counted in 512 places, rows of length 1.
+    """
+    index = spread_out(domain, thorough=True, limit=limit)
+    if domain.is_text:
+        tokens = [[zlib.crc32(word.encode()) for word in domain.x[int(i)].lower().split()] for i in index]
+        return _counted(tokens)
+    x = examples(domain, index)
+    if domain.holds_indices:
+        return _counted(x.reshape(len(x), -1))
     x = x.astype(np.float32) / np.float32(255) if x.dtype == np.uint8 else x
     if x.ndim >= 3:
         for axis in (1, 2):
@@ -88,6 +101,13 @@ def flattened(domain: Domain, limit: int) -> np.ndarray:
     x = x.reshape(len(x), -1)
     every = math.ceil(x.shape[1] / WIDTH)
     return x[:, ::every]
+
+
+def _counted(rows: Iterable[Any]) -> np.ndarray:
+    """Return how often each number of a row occurs, modulo `PLACES`, rows of length 1: float32 `[n, PLACES]`."""
+    places = [np.asarray(row, np.int64) % PLACES for row in rows]
+    counts = np.stack([np.bincount(row, minlength=PLACES) for row in places]).astype(np.float32)
+    return np.asarray(counts / np.maximum(np.linalg.norm(counts, axis=1, keepdims=True), np.float32(1e-6)))
 
 
 def _averaged(x: np.ndarray, axis: int) -> np.ndarray:

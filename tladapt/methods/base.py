@@ -13,9 +13,11 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import jax
+import jax.numpy as jnp
 from flax import nnx
 
 from tladapt import losses
+from tladapt.data.augment import Mixture
 from tladapt.errors import UnknownNameError, UsageError
 from tladapt.fields import Chosen
 from tladapt.losses.schedules import LAMBDA_SCHEDULES
@@ -52,6 +54,8 @@ class SourceOutputs(NamedTuple):
       index: position of each example among all of its role `[n]`, int32: where a bank in `memory` keeps it.
       features: `[n, d]`.
       logits: `[n, C]`.
+      mixture: what else is in each example where the recipe mixes them (mixup); `y` has the larger share then, and
+        `classification` counts both. None: nothing.
     """
 
     x: jax.Array
@@ -60,6 +64,7 @@ class SourceOutputs(NamedTuple):
     index: jax.Array  # type: ignore[assignment]  # hides tuple.index, which nobody asks a batch for
     features: jax.Array
     logits: jax.Array
+    mixture: Mixture | None = None
 
 
 class TargetOutputs(NamedTuple):
@@ -295,6 +300,23 @@ def check_range(method: Method, field: str, within: str) -> None:
         raise UsageError(f"method {method.name!r}: {field} must lie in {within}, got {value!r}.")
 
 
-def classification(ctx: Context, *, smoothing: float = 0.0) -> Term:
-    """Return the cross entropy of the source batch as a term."""
-    return Term(losses.cross_entropy(ctx.source.logits, ctx.source.y, smoothing=smoothing))
+def classification(ctx: Context, *, logits: jax.Array | None = None, smoothing: float = 0.0) -> Term:
+    """Return the cross entropy of the source batch as a term.
+
+    L = mean_i s_i H(y_i, p_i) + (1 - s_i) H(y'_i, p_i), where the recipe mixes a share 1 - s_i of another example with
+    label y'_i into each; s_i = 1 where it does not.
+
+    Args:
+      ctx: what the loss may look at.
+      logits: of another classifier `[n, C]`; None: the model's own.
+      smoothing: of the labels, in [0, 1).
+    """
+    source, logits = ctx.source, ctx.source.logits if logits is None else logits
+    if source.mixture is None:
+        return Term(losses.cross_entropy(logits, source.y, smoothing=smoothing))
+
+    def part(labels: jax.Array, share: jax.Array) -> jax.Array:
+        mean = losses.cross_entropy(logits, labels, smoothing=smoothing, weights=share)  # over examples by their share
+        return jnp.mean(share).astype(mean.dtype) * mean
+
+    return Term(part(source.y, source.mixture.share) + part(source.mixture.y, 1.0 - source.mixture.share))

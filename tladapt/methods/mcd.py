@@ -80,7 +80,7 @@ class MCD(Method):
         second = ctx.heads["second_classifier"](ctx.source.features)  # [n_s, C]
         return {
             "classification": classification(ctx),
-            "second_classification": Term(losses.cross_entropy(second, ctx.source.y)),
+            "second_classification": classification(ctx, logits=second),
         }
 
     def disagree(self, ctx: Context) -> Terms:

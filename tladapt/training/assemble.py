@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from tladapt.data import Domain, Feed, Scenario, examples, feed
+from tladapt.data.augment import check_inputs
 from tladapt.data.doctor import examine
 from tladapt.data.examination import Examination
 from tladapt.errors import UsageError
@@ -143,6 +144,9 @@ def assemble(config: Config, scenario: Scenario, seed: int, *, like: Assembly | 
     _check_policy(method, recipe, laid_out)
     examination = examine(scenario, standardize=recipe.standardize) if like is None else like.data
     examination.raise_if_stopped()
+    augment = method.augmentation if recipe.augment == "none" else recipe.augment
+    for facts in examination.domains:
+        check_inputs(augment, low=facts.minimum, high=facts.maximum)
     sources, validation = held_out(scenario, seed)
     inputs = Inputs.measure(recipe.standardize, [domain.x for domain in sources], scenario.target.x)
     counts = (len(sources), sum(len(domain) for domain in sources), len(scenario.target))
@@ -182,8 +186,7 @@ def assemble(config: Config, scenario: Scenario, seed: int, *, like: Assembly | 
         if config.init is None and config.weights is None:
             notes.append(f"penalty {penalty.name!r} holds the model to random parameters: there is no --init")
     optimizer = Optimizer(recipe, params, network.freezing)
-    augment = method.augmentation if recipe.augment == "none" else recipe.augment
-    parts = Parts(network, method, optimizer, augment, feeds, penalty)
+    parts = Parts(network, method, optimizer, augment, feeds, penalty, recipe.mixup)
     state = State(
         step=jnp.int32(0),
         seed=jnp.int32(seed),

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from tladapt.data.sampling import as_input
+from tladapt.errors import UsageError
 
 DOMAINS = ("source", "target")
 
@@ -49,9 +50,18 @@ class Inputs(NamedTuple):
 
     @classmethod
     def measure(cls, how: str, source: Sequence[Any], target: Any, limit: int = 20_000) -> Inputs:
-        """Return the constants that a recipe's `standardize` asks for, from at most `limit` examples of each domain."""
+        """Return the constants that a recipe's `standardize` asks for, from at most `limit` examples of each domain.
+
+        Raises:
+          UsageError: where inputs are indices, which have no mean.
+        """
         if how == "none":
             return cls({}, {})
+        if as_input(target[0]).dtype == np.int32:
+            raise UsageError(
+                f"the recipe's standardize={how!r} shifts and scales inputs, and these are int32, read as indices"
+                " (token ids). Choose standardize='none' (--recipe.standardize none), or give numbers as float32."
+            )
         measured = {"source": _moments(source, limit)}
         measured["target"] = measured["source"] if how == "source" else _moments([target], limit)
         return cls(*({name: measured[name][place] for name in DOMAINS} for place in (0, 1)))

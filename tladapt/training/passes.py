@@ -6,12 +6,13 @@ import dataclasses
 import itertools
 import zlib
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from tladapt.data import AUGMENTATIONS, Feed
+from tladapt.data.augment import Mixture, mixup
 from tladapt.methods.base import Context, Forward, Method, SourceOutputs, Stage, TargetOutputs
 from tladapt.penalties import Penalty, PenaltyContext, Seen
 from tladapt.training.inputs import Inputs
@@ -33,6 +34,17 @@ class Parts:
     augment: str
     feeds: Mapping[str, Feed]
     penalty: Penalty | None
+    mixup: float = 0.0
+
+
+class Mixed(NamedTuple):
+    """A labelled batch whose inputs reach the model as mixtures. Fields as in `Labelled`, and what is mixed in."""
+
+    x: jax.Array
+    y: jax.Array
+    domain: jax.Array
+    index: jax.Array  # type: ignore[assignment]  # hides tuple.index, which nobody asks a batch for
+    mixture: Mixture
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,7 +111,14 @@ class Passes:
             name: self.parts.feeds[name].batch(arrays[name], piece[name]) for name in self.span.domains
         }
         keys = {name: jax.random.fold_in(key, zlib.crc32(b"augment/" + name.encode())) for name in raw}
-        return raw, {name: self.view(inputs, raw[name], name, keys[name]) for name in raw}
+        x = {name: self.view(inputs, raw[name], name, keys[name]) for name in raw}
+        if self.parts.mixup and "source" in raw:
+            own = jax.random.fold_in(key, zlib.crc32(b"mixup"))
+            sources = self.parts.network.sizes.sources
+            batch = raw["source"]
+            x["source"], mixture = mixup(own, x["source"], batch.y, alpha=self.parts.mixup, domains=sources)
+            raw["source"] = Mixed(batch.x, batch.y, batch.domain, batch.index, mixture)
+        return raw, x
 
     # ---- forward passes ------------------------------------------------------------------------------------------
 
@@ -194,7 +213,8 @@ class Passes:
         source = target = None
         if "source" in outputs:
             batch, out = raw["source"], outputs["source"]
-            source = SourceOutputs(x["source"], batch.y, batch.domain, batch.index, out.features, out.logits)
+            mixture = batch.mixture if isinstance(batch, Mixed) else None
+            source = SourceOutputs(x["source"], batch.y, batch.domain, batch.index, out.features, out.logits, mixture)
         if "target" in outputs:
             batch, out = raw["target"], outputs["target"]
             target = TargetOutputs(x["target"], batch.domain, batch.index, out.features, out.logits)

@@ -146,7 +146,9 @@ class Recipe(Chosen):
     batchnorm: BatchNorm = BatchNorm()
     """How batch normalisation treats two domains."""
     augment: str = "none"
-    """What augments the inputs, by name; "a+b" does a, then b."""
+    """What augments the inputs, by name; "flip+rotation(degrees=10)" mirrors, then turns."""
+    mixup: float = 0.0
+    """Source examples are mixed in pairs, and their labels too, by a share from Beta(mixup, mixup); 0: they are not."""
     standardize: Literal["none", "source", "domain"] = "none"
     """Whether inputs are shifted and scaled by mean and deviation (of each channel) of the source or of each domain."""
     bottleneck: int = 0
@@ -178,9 +180,8 @@ class Recipe(Chosen):
             )
         if self.standardize not in ("none", "source", "domain"):
             raise UsageError(f"recipe.standardize must be none, source or domain; got {self.standardize!r}.")
-        for part in self.augment.split("+"):
-            AUGMENTATIONS[part]
-        for field in ("learning_rate", "weight_decay", "warmup", "backbone_rate"):
+        AUGMENTATIONS[self.augment]
+        for field in ("learning_rate", "weight_decay", "warmup", "backbone_rate", "mixup"):
             if not (getattr(self, field) >= 0 and math.isfinite(getattr(self, field))):
                 raise UsageError(f"recipe.{field} must be a finite number from 0 on, got {getattr(self, field)}.")
         if self.warmup >= 1 and self.warmup != int(self.warmup):

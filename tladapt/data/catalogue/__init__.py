@@ -9,16 +9,35 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
-from tladapt.data.catalogue import digits, digits_photo
+from tladapt.data.catalogue import (
+    amazon_reviews,
+    amazon_text,
+    digits,
+    digits_photo,
+    office_caltech10,
+    office_caltech10_surf,
+)
 from tladapt.data.catalogue.entry import SCENARIOS, ScenarioEntry, build
 from tladapt.data.catalogue.files import data_directory
 from tladapt.data.catalogue.own import Npz
 from tladapt.data.catalogue.own_images import ImageFolder, ImageLists
+from tladapt.data.catalogue.pairs import PairEntry
 from tladapt.data.catalogue.prepared import Prepared
 from tladapt.data.domain import Scenario
-from tladapt.errors import MissingDataError, UnknownNameError
+from tladapt.errors import MissingDataError, UnknownNameError, UsageError
 
-__all__ = ["SCENARIOS", "ScenarioEntry", "digits", "digits_photo", "entry_type", "load"]
+__all__ = [
+    "SCENARIOS",
+    "ScenarioEntry",
+    "amazon_reviews",
+    "amazon_text",
+    "digits",
+    "digits_photo",
+    "entry_type",
+    "load",
+    "office_caltech10",
+    "office_caltech10_surf",
+]
 
 _OWN = "Own data goes by its path: FILE.npz, FOLDER (domain/class/image), LIST.txt ('path label' a line), or tfds:NAME."
 _PREFIXES: dict[str, type[ScenarioEntry]] = {"npz": Npz, "folder": ImageFolder, "list": ImageLists, "tfds": Prepared}
@@ -35,12 +54,20 @@ def _existing(text: str, data_dir: str | os.PathLike[str] | None) -> Path | None
 
 def _resolve(name: str, data_dir: str | os.PathLike[str] | None) -> tuple[type[ScenarioEntry], dict[str, Any]]:
     """Return the kind of entry that a name means, and the options that the name itself gives."""
-    if name in SCENARIOS:
-        return SCENARIOS[name], {}
+    stem, _, asked = name.partition("?")
+    registered, colon, pair = stem.partition(":")
+    if registered in SCENARIOS:
+        entry = SCENARIOS[registered]
+        query = dict(parse_qsl(asked, keep_blank_values=True))
+        if not colon:
+            return entry, query
+        if issubclass(entry, PairEntry):
+            return entry, {"pair": pair, **query}
+        raise UsageError(f"{registered!r} is one problem, so there is nothing to choose by {':' + pair!r}.")
     prefix, _, rest = name.partition(":")
     kind = _PREFIXES.get(prefix)
     text = rest if kind is not None else name
-    query: dict[str, Any] = {}
+    query = {}
     if _existing(text, data_dir) is None and "?" in text:
         text, _, asked = text.rpartition("?")
         query = dict(parse_qsl(asked, keep_blank_values=True))
@@ -51,7 +78,7 @@ def _resolve(name: str, data_dir: str | os.PathLike[str] | None) -> tuple[type[S
         looks_like_path = kind is not None or os.sep in text or Path(text).suffix in (".npz", ".txt", ".csv", ".lst")
         if looks_like_path:
             raise MissingDataError(f"There is no file or folder {text!r}, seen from {os.getcwd()!r}. {_OWN}")
-        close = difflib.get_close_matches(name.lower(), list(SCENARIOS), n=3, cutoff=0.5)
+        close = difflib.get_close_matches(registered.lower(), list(SCENARIOS), n=3, cutoff=0.5)
         known = f" Did you mean {' or '.join(map(repr, close))}?" if close else f" Known: {', '.join(SCENARIOS)}."
         raise UnknownNameError(f"Unknown scenario {name!r}.{known} {_OWN}")
     if kind is None:
@@ -71,7 +98,8 @@ def entry_type(name: str | os.PathLike[str], data_dir: str | os.PathLike[str] | 
 def load(name: str | os.PathLike[str], data_dir: str | os.PathLike[str] | None = None, **options: Any) -> Scenario:
     """Return an adaptation problem by name, or from own files.
 
-    Registered: the names in `SCENARIOS`. Own data, without any registration:
+    Registered: the names in `SCENARIOS`; one with several domains takes a pair of them behind a colon, as in
+    `load("office-caltech10:amazon-webcam")`. Own data, without any registration:
 
     * `load("data.npz")`: arrays source_x, source_y, target_x and more (`Npz`);
     * `load("pictures", source="amazon", target="webcam", size=64)`: a folder domain/class/image (`ImageFolder`);
@@ -91,7 +119,7 @@ def load(name: str | os.PathLike[str], data_dir: str | os.PathLike[str] | None =
 
     Raises:
       UnknownNameError: for a name that is neither registered nor a path; the message lists the close ones.
-      UsageError: for an option that the entry has not, or a value that it cannot take.
+      UsageError: for an option that the entry has not, a value that it cannot take, or two pairs at once.
       MissingDataError, DamagedDataError: for files.
 
     >>> load("digits-photo", seed=3)
@@ -99,6 +127,8 @@ def load(name: str | os.PathLike[str], data_dir: str | os.PathLike[str] | None =
     """
     called = os.fspath(name)
     kind, given = _resolve(called, data_dir)
+    if "pair" in given and options.get("pair", given["pair"]) != given["pair"]:
+        raise UsageError(f"{called!r} names a pair, and the option pair={options['pair']!r} names another. Give one.")
     entry = build(kind, {**given, **options}, called=called)
     scenario = entry.load(data_dir)
     scenario.origin = {"name": called, "options": dataclasses.asdict(entry), **scenario.origin}

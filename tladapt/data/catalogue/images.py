@@ -88,6 +88,41 @@ def decode(file: Path | bytes, *, size: int | None, channels: int, called: str |
     return pixels[:, :, None] if channels == 1 else pixels
 
 
+def decode_cropped(file: Path | bytes, *, resize: int, size: int, called: str | None = None) -> np.ndarray:
+    """Return the centre of one picture as uint8 `[size, size, 3]`, as networks trained on ImageNet are evaluated.
+
+    The short side becomes `resize` pixels and the long one `int(resize * long / short)`, bilinear with antialiasing;
+    then the central square is cut out. RGB; an EXIF orientation is not looked at. Equal to torchvision's
+    `Resize(resize)` and `CenterCrop(size)` of a Pillow image.
+
+    Args:
+      file: a path, or the encoded bytes.
+      resize: length of the short side in pixels, at least `size`.
+      size: side of the square in pixels.
+      called: what messages call it; None: the path.
+
+    Raises:
+      DamagedDataError: for a file that cannot be decoded.
+    """
+    from PIL import Image
+
+    called = called or str(file)
+    image = _opened(io.BytesIO(file if isinstance(file, bytes) else file.read_bytes()), called)
+    try:
+        image = image.convert("RGB")
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as problem:
+        raise damaged(called, f"cannot be decoded ({problem})") from None
+    width, height = image.size
+    if width <= height:
+        width, height = resize, int(resize * height / width)
+    else:
+        width, height = int(resize * width / height), resize
+    if image.size != (width, height):
+        image = image.resize((width, height), Image.Resampling.BILINEAR)
+    left, top = round((width - size) / 2.0), round((height - size) / 2.0)
+    return np.asarray(image.crop((left, top, left + size, top + size)))
+
+
 def is_grey(path: Path) -> bool:
     """Return whether a picture has one channel, from its header alone."""
     with open(path, "rb") as file:
