@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 
 from tladapt.errors import UsageError
@@ -37,6 +38,7 @@ class Model(nnx.Module):
       out_features: width d of the features that the classifier sees.
       classes: number C of classes.
       prepare: raw inputs -> what the backbone reads (a published network's normalisation, say).
+      precision: what the backbone computes in; features leave it as float32.
     """
 
     def __init__(
@@ -48,16 +50,31 @@ class Model(nnx.Module):
         out_features: int,
         classes: int,
         prepare: Callable[[jax.Array], jax.Array] | None = None,
+        precision: str = "float32",
     ):
         self.backbone = backbone
         self.bottleneck = bottleneck if bottleneck is not None else nnx.data(None)
         self.classifier = classifier
         self.out_features, self.classes, self.prepare = out_features, classes, prepare
+        self.precision = precision
+        if hasattr(backbone, "compute_dtype"):  # of a network that reads integers
+            backbone.compute_dtype = jnp.dtype(precision)
 
     def features(self, x: jax.Array) -> jax.Array:
         """Return the features `[n, d]` of inputs `[n, ...]`: the bottleneck's where there is one."""
-        features = self.backbone(x if self.prepare is None else self.prepare(x))
+        features = self.body(self.read(x))
         return features if self.bottleneck is None else self.bottleneck(features)
+
+    def read(self, x: jax.Array) -> jax.Array:
+        """Return inputs as the backbone reads them: prepared, in the precision that it computes in."""
+        x = x if self.prepare is None else self.prepare(x)
+        lowered = self.precision != "float32" and jnp.issubdtype(x.dtype, jnp.floating)
+        return x.astype(self.precision) if lowered else x
+
+    def body(self, x: jax.Array) -> jax.Array:
+        """Return the backbone's features of what it reads, in float32 at least."""
+        features: jax.Array = self.backbone(x)
+        return features if self.precision == "float32" else features.astype(jnp.float32)
 
     def classify(self, features: jax.Array) -> jax.Array:
         """Return the logits `[n, C]` of features `[n, d]`."""
@@ -79,6 +96,8 @@ def build_model(
     rngs: nnx.Rngs,
     bottleneck: int | Callable[..., nnx.Module | None] | None = None,
     classifier: Callable[..., nnx.Module] | None = None,
+    precision: str = "float32",
+    draw: bool = True,
 ) -> Model:
     """Put a model together, and check that its parts fit the inputs and each other.
 
@@ -90,6 +109,8 @@ def build_model(
       rngs: draws the initial parameters, and feeds dropout.
       bottleneck: width of a linear layer with ReLU; or a function of `(features, rngs=)` that returns a module or None.
       classifier: a function of `(features, classes, rngs=)` that returns a module; None: a linear layer.
+      precision: what the backbone computes in, "float32" or "bfloat16"; its parameters and features are float32.
+      draw: whether the backbone's parameters are drawn; False where weights are about to replace them.
 
     Returns:
       A `Model` in training mode.
@@ -110,7 +131,7 @@ def build_model(
         backbone = BACKBONES[backbone]
     if isinstance(backbone, type) and issubclass(backbone, Backbone):
         backbone = backbone()
-    body = _make_backbone(backbone, shape, rngs)
+    body = _make_backbone(backbone, shape, rngs) if draw else _blank(backbone, shape)
     spec = backbone if isinstance(backbone, Backbone) else None
     width = _width(
         body,
@@ -135,7 +156,15 @@ def build_model(
     given = _width(head, (width,), "classifier", "It must keep one row an example.")
     if given != classes:
         raise UsageError(f"The classifier must give [n, {classes}] logits, one a class; it gives [n, {given}].")
-    model = Model(body, neck, head, out_features=width, classes=classes, prepare=None if spec is None else spec.prepare)
+    model = Model(
+        body,
+        neck,
+        head,
+        out_features=width,
+        classes=classes,
+        prepare=None if spec is None else spec.prepare,
+        precision=precision,
+    )
     model.train()
     return model
 
@@ -156,6 +185,24 @@ def _make_backbone(backbone: Any, shape: tuple[int, ...], rngs: nnx.Rngs) -> nnx
         f"backbone must be a name ({', '.join(BACKBONES)}), a tladapt Backbone, a flax.nnx.Module, or a function of"
         f" (rngs=) that makes one; got {backbone!r}."
     )
+
+
+def filled(module: nnx.Module, rngs: nnx.Rngs) -> nnx.Module:
+    """Return a module that was only traced (`nnx.eval_shape`) with zeros for its arrays, and random streams."""
+    state = nnx.state(module)
+    for _, variable in nnx.to_flat_state(state):
+        value = variable.get_value()
+        if isinstance(variable, nnx.RngKey):
+            variable.set_value(rngs.dropout())
+        elif isinstance(value, jax.ShapeDtypeStruct):
+            variable.set_value(jnp.asarray(np.zeros(value.shape, value.dtype)))
+    nnx.update(module, state)
+    return module
+
+
+def _blank(backbone: Any, shape: tuple[int, ...]) -> nnx.Module:
+    """Return a backbone with zeros in the place of its parameters and statistics: nothing is drawn."""
+    return filled(nnx.eval_shape(lambda: _make_backbone(backbone, shape, nnx.Rngs(0))), nnx.Rngs(0))
 
 
 def _width(

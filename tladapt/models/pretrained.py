@@ -18,6 +18,7 @@ from tladapt.errors import UsageError
 from tladapt.models.backbones.base import BACKBONES
 from tladapt.models.backbones.published import Chain, Published
 from tladapt.models.model import Outputs
+from tladapt.models.model import filled as as_drawn
 from tladapt.models.preprocessing import Preprocessing
 from tladapt.models.weights.catalogue import WEIGHTS, PublishedWeights, by_checksum
 from tladapt.models.weights.store import flatten
@@ -215,20 +216,11 @@ def pretrained(
         filled = fill(tensors, leaves(model), spec.tables(), called=str(weights), blocks=blocks)
         if filled.notes:
             model.classifier = spec.classifier(model.backbone.out_features, count, rngs=rngs)
+        model = as_drawn(model, rngs)  # type: ignore[assignment]
         put(model, filled.arrays)
-        _start_random_streams(model, rngs)
         model.notes = tuple(filled.notes)
     model.eval()
     return model
-
-
-def _start_random_streams(model: nnx.Module, rngs: nnx.Rngs) -> None:
-    """Give the random streams (dropout's) of a module that was only traced their keys and counts."""
-    state = nnx.state(model, nnx.RngState)
-    for _, variable in nnx.to_flat_state(state):
-        is_key = isinstance(variable, nnx.RngKey)
-        variable.set_value(rngs.dropout() if is_key else jnp.zeros((), jnp.uint32))
-    nnx.update(model, state)
 
 
 def read(located: Located) -> dict[str, np.ndarray]:

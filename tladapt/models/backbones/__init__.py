@@ -4,6 +4,7 @@ from tladapt.models.backbones.auto import Auto
 from tladapt.models.backbones.base import BACKBONES, Backbone
 from tladapt.models.backbones.cifar_resnet import CifarResNet
 from tladapt.models.backbones.digits_cnn import DigitsCNN
+from tladapt.models.backbones.identity import Identity
 from tladapt.models.backbones.lenet import LeNet
 from tladapt.models.backbones.mlp import MLP
 from tladapt.models.backbones.mobilenet_v1 import MobileNetV1
@@ -19,6 +20,7 @@ __all__ = [
     "Chain",
     "CifarResNet",
     "DigitsCNN",
+    "Identity",
     "LeNet",
     "MobileNetV1",
     "MobileNetV2",
