@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from tladapt.errors import DamagedDataError, UsageError
-from tladapt.models.weights.npz_files import check_unpacked
+from tladapt.models.weights.archives import check_unpacked
 from tladapt.models.weights.store import DTYPES
 
 _KNOWN = frozenset(np.dtype(dtype) for dtype in DTYPES.values())
