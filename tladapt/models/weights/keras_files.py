@@ -73,7 +73,9 @@ def read_keras(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     except (OSError, KeyError, RuntimeError, ValueError, TypeError) as problem:
         if isinstance(problem, DamagedDataError | UsageError):
             raise
-        raise DamagedDataError(f"{path} is a truncated or garbled HDF5 file ({str(problem)[:200]}). Fetch it again.") from None
+        raise DamagedDataError(
+            f"{path} is a truncated or garbled HDF5 file ({str(problem)[:200]}). Fetch it again."
+        ) from None
 
 
 def _text(value: Any) -> str:
