@@ -83,8 +83,9 @@ def obtain(name: str, known: PublishedWeights | None = None) -> Path:
         name = page["repository"] + (f"@{page['revision']}" if page["revision"] else "")
         name += f"/{page['file']}" if page["file"] else ""
     elif "://" in name:
-        file = name_of(name)
-        return _brought(file) or download(name, cache_folder(), sha256=sha256_in_name(file))
+        path = _brought(name_of(name)) or download(name, cache_folder())
+        check_sha256(path, sha256_in_name(path.name))
+        return path
     place = hub_id(name)
     if place is None or (not place.file and name.endswith(ENDINGS)) or Path(name).parts[0] in (".", "..", "~"):
         _refuse(name)
@@ -93,7 +94,26 @@ def obtain(name: str, known: PublishedWeights | None = None) -> Path:
             f"No weights at {name}, although {name.partition('/')[0]!r} is a folder here. Give the path of a file in"
             f" it; for the repository of that name on the hub: {HUB}/{name}."
         )
-    return _brought(place.file, place) or _from_hub(place, name)
+    brought = _brought(place.file, place)
+    if brought is not None and brought.is_file():
+        check_sha256(brought, sha256_in_name(brought.name))
+    return brought or _from_hub(place, name)
+
+
+def here(known: PublishedWeights) -> Path | None:
+    """Return the file of registered weights if it is on this machine; nothing is fetched, and no checksum compared."""
+    place = hub_id(known.hub)
+    path = _brought(known.file, place)
+    if path is None and known.url and (kept := cache_folder() / name_of(known.url)).exists():
+        path = kept
+    if path is None and place is not None:
+        try:
+            from huggingface_hub import try_to_load_from_cache
+        except ImportError:
+            return None
+        found = try_to_load_from_cache(place.repository, known.file, revision=place.revision or None)
+        path = Path(found) if isinstance(found, str) else None
+    return path
 
 
 def _refuse(name: str) -> NoReturn:
@@ -136,10 +156,7 @@ def _brought(file: str, place: HubId | None = None) -> Path | None:
         found.append(root / file)
     if not file and place is not None:
         found += [root / f"{place.folder.partition('/')[2]}{ending}" for ending in ENDINGS]
-    path = next((path for path in found if path.exists()), None)
-    if path is not None and path.is_file():
-        check_sha256(path, sha256_in_name(path.name))
-    return path
+    return next((path for path in found if path.exists()), None)
 
 
 def _from_hub(place: HubId, name: str, sha256: str = "") -> Path:
