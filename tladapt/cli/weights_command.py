@@ -37,7 +37,7 @@ def command() -> None:
 @as_json()
 def list_weights(backbone: str | None, as_json: bool) -> None:
     """List the registered weights, and which are on this machine."""
-    from tladapt.models.backbones import BACKBONES
+    from tladapt.models import BACKBONES
     from tladapt.models.weights.catalogue import WEIGHTS
 
     if backbone is not None:
@@ -52,7 +52,7 @@ def list_weights(backbone: str | None, as_json: bool) -> None:
     for record in [] if as_json else records:
         click.echo(click.style(record["name"], bold=True))
         for line in _words(record):
-            click.echo(click.wrap_text(line, 80, "    ", "      "))
+            click.echo("    " + line if "://" in line else click.wrap_text(line, 80, "    ", "      "))
 
 
 def _record(known: PublishedWeights) -> dict[str, Any]:
@@ -79,7 +79,10 @@ def _words(record: dict[str, Any]) -> list[str]:
 @click.argument("name", metavar="NAME|FILE")
 @as_json()
 def show(name: str, as_json: bool) -> None:
-    """Show what is in a weight file: tensors with shapes and dtypes, metadata, checksum, and what it is known as."""
+    """Show what is in a weight file.
+
+    Its tensors with shapes and dtypes, its metadata, its checksum, and what it is known as.
+    """
     file, record = _read(name)
     tensors = {key: {"shape": list(value.shape), "dtype": str(value.dtype)} for key, value in file.tensors.items()}
     if as_json:
@@ -93,7 +96,7 @@ def show(name: str, as_json: bool) -> None:
     from tladapt.cli.show import plain_table
 
     console = Console(highlight=False)
-    table = plain_table(f"{record['file']}, {file.format}")
+    table = plain_table()
     for column in ("tensor", "shape", "dtype"):
         table.add_column(column, overflow="fold")
     for key, tensor in tensors.items():
@@ -107,27 +110,102 @@ def show(name: str, as_json: bool) -> None:
 @click.option("--backbone", metavar="NAME", help="What it should fit; without it, what the file is known to be of.")
 @as_json()
 def check(name: str, backbone: str | None, as_json: bool) -> None:
-    """Check whether a weight file fits a backbone: every array filled, every tensor used, every shape right.
+    """Check whether a weight file fits a backbone.
 
-    Exit status 2, with all that differs, where it does not.
+    Every array has to be filled, every tensor used, every shape right. Exit status 2, with all that
+    differs, where it does not.
     """
-    from tladapt.models.pretrained import check_fit
+    from tladapt.models.pretrained import leaves, pretrained
 
     file, record = _read(name)
     chosen = backbone or record["backbone"]
     if chosen is None:
-        raise click.UsageError(_unknown(name, file))
-    report = check_fit(chosen, file.tensors, known=record["known"], called=name)
-    record |= {"backbone": chosen, "fits": True, "names_of": report.table, "filled": len(report.arrays)}
-    record |= {"dropped": report.dropped, "notes": report.notes}
+        raise click.UsageError(
+            f"{name} is none of the registered files, so say what it should fit: --backbone NAME.{_close(file)}"
+        )
+    model = pretrained(chosen, record["path"])
+    record |= {"backbone": chosen, "fits": True, "arrays": len(leaves(model)), "notes": list(model.notes)}
     if as_json:
         from tladapt.cli.show import print_json
 
         print_json(record)
         return
     _say(record)
-    click.echo(f"It fits {chosen}: {len(report.arrays)} arrays filled, under the names of {report.table}.")
-    for label, texts in (("Left out on purpose", report.dropped), ("Note", report.notes)):
-        if texts:
-            more = f" and {len(texts) - 8} more" if len(texts) > 8 else ""
-            click.echo(f"{label}: {', '.join(texts[:8])}{more}.")
+    click.echo(f"It fits {chosen}: all of its {record['arrays']} arrays are filled.")
+    for note in model.notes:
+        click.echo(f"Note: {note}.")
+
+
+def _read(name: str) -> tuple[WeightsFile, dict[str, Any]]:
+    """Return a weight file that is on this machine, by its path or a registered name, and what it is."""
+    from tladapt.errors import MissingDataError
+    from tladapt.models.weights.catalogue import WEIGHTS, by_checksum
+    from tladapt.models.weights.files import read_weights_file
+    from tladapt.models.weights.hub import here
+    from tladapt.models.weights.places import bring, check_sha256, file_sha256
+
+    path, known = Path(name).expanduser(), None
+    if not path.exists() and name in WEIGHTS:
+        known = WEIGHTS[name]
+        found = here(known)
+        if found is None:
+            address = known.url or known.hub or known.source or "where you have it"
+            raise MissingDataError(
+                f"The file of the weights {name!r} is not here, and this command fetches nothing."
+                f" {bring(known.file, address, sha256=known.sha256)}"
+            )
+        path = found
+        check_sha256(path, known.sha256)
+    elif not path.exists():
+        raise MissingDataError(
+            f"There is no file {name!r}, and no registered weights of that name.{suggest(name, WEIGHTS)}"
+        )
+    file = read_weights_file(path)
+    digest = file_sha256(file.paths[0]) if len(file.paths) == 1 else ""
+    known = known or (by_checksum(digest) if digest else None)
+    return file, {
+        "path": str(path),
+        "files": [str(each) for each in file.paths],
+        "format": file.format,
+        "sha256": digest or None,
+        "bytes": sum(each.stat().st_size for each in file.paths),
+        "known": None if known is None else known.name,
+        "backbone": None if known is None else known.backbone,
+        "arrays_in_file": len(file.tensors),
+        "values": sum(tensor.size for tensor in file.tensors.values()),
+        "metadata": file.metadata,
+    }
+
+
+def _close(file: WeightsFile) -> str:
+    """Return in words the backbones whose tables know all names of a file, if there are some."""
+    from tladapt.models import BACKBONES
+    from tladapt.models.backbones.published import Published
+
+    known = [
+        name
+        for name in BACKBONES
+        if issubclass(kind := BACKBONES[name], Published)
+        and any(
+            all(table.place(tensor) is not None or table.drops(tensor) for tensor in file.tensors)
+            for table in kind().tables()
+        )
+    ]
+    return f" Its names are those of {', '.join(known)}." if known else ""
+
+
+def _say(record: dict[str, Any]) -> None:
+    """Print what a file is."""
+    lines = [
+        f"{record['path']}: {record['format']}, {record['arrays_in_file']:,} tensors, {record['values']:,} values,"
+        f" {record['bytes']:,} bytes"
+    ]
+    lines += [f"sha256: {record['sha256']}"] if record["sha256"] else [f"in {len(record['files'])} shards"]
+    known = record["known"]
+    lines.append(
+        f"known as: {known}, of the backbone {record['backbone']}" if known else "known as: none of the registered"
+    )
+    for key, value in record["metadata"].items():
+        text = f"{key}: {value}"
+        lines.append((text if text.isprintable() else ascii(text))[:200])
+    click.echo("\n".join(lines))
