@@ -26,7 +26,8 @@ Format = Literal["safetensors", "torch", "npz", "keras"]
 
 INDEX = ".index.json"
 ENDINGS = (".safetensors", ".pth", ".pt", ".th", ".bin", ".npz", ".h5", ".hdf5")
-_IN_FOLDERS = ("model.safetensors", "model.safetensors" + INDEX, "pytorch_model.bin", "pytorch_model.bin" + INDEX)
+FOLDER_FILES = ("model.safetensors", "model.safetensors" + INDEX, "pytorch_model.bin", "pytorch_model.bin" + INDEX)
+"""How the hub's repositories call their weights; the first that is there is read."""
 _LARGEST_INDEX = 2**26
 
 
@@ -116,7 +117,7 @@ def _read_safetensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]
 
 def _in_folder(folder: Path) -> Path:
     """Return the weight file of a folder: one of the usual names, else the only one there is."""
-    for name in _IN_FOLDERS:
+    for name in FOLDER_FILES:
         if (folder / name).is_file():
             return folder / name
     found = sorted(entry for entry in folder.iterdir() if entry.is_file() and entry.name.endswith((*ENDINGS, INDEX)))
@@ -125,7 +126,7 @@ def _in_folder(folder: Path) -> Path:
         return (indices or found)[0]
     if not found:
         raise MissingDataError(
-            f"{folder} has no weight file: expected {' or '.join(_IN_FOLDERS[::2])}, or one {', '.join(ENDINGS)} file."
+            f"{folder} has no weight file: expected {' or '.join(FOLDER_FILES[::2])}, or one {', '.join(ENDINGS)} file."
         )
     shown = ", ".join(entry.name for entry in found[:10])
     raise UsageError(f"{folder} has {len(found)} weight files ({shown}). Name one of them: {found[0]}")
@@ -133,7 +134,7 @@ def _in_folder(folder: Path) -> Path:
 
 def _read_sharded(path: Path) -> WeightsFile:
     """Return the tensors of all shards; each has to be in the shard that the index names."""
-    shards = _weight_map(path)
+    shards = weight_map(path)
     missing = sorted(shard for shard in set(shards.values()) if not (path.parent / shard).is_file())
     if missing:
         raise MissingDataError(
@@ -160,8 +161,12 @@ def _read_sharded(path: Path) -> WeightsFile:
     return WeightsFile(tensors=tensors, metadata=metadata, format=formats.pop(), paths=paths)
 
 
-def _weight_map(path: Path) -> dict[str, str]:
-    """Return tensor name -> file name of an index."""
+def weight_map(path: Path) -> dict[str, str]:
+    """Return tensor name -> file name of the index of a sharded file.
+
+    Raises:
+      DamagedDataError: it is no index, or names files outside of its folder.
+    """
     wanted = 'expected {"weight_map": {"tensor name": "file name", ...}}'
     if path.stat().st_size > _LARGEST_INDEX:
         raise DamagedDataError(f"{path} has {path.stat().st_size:,} bytes, too many for an index; {wanted}.")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 from typing import Literal
 
 from tladapt.errors import DamagedDataError, UsageError
+from tladapt.models.weights.archives import open_archive
 
 _KNOWN = ".safetensors, .pth/.pt/.th/.bin of torch.save, .npz, or .h5 of Keras"
 _HDF5 = b"\x89HDF\r\n\x1a\n"
@@ -71,15 +71,9 @@ def _refuse_text(path: Path, head: bytes, size: int) -> None:
 
 
 def _kind_of_zip(path: Path) -> Literal["torch", "npz"]:
-    """Return which writer made a zip archive; a truncated one cannot say, and its name does."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-    except (zipfile.BadZipFile, NotImplementedError, OSError) as problem:
-        raise DamagedDataError(
-            f"{path} begins as a zip archive (.pth, .pt or .npz) and is truncated or garbled ({problem}). Fetch it"
-            " again."
-        ) from None
+    """Return which writer made a zip archive."""
+    with open_archive(path) as (_, names):
+        pass
     if "model.weights.h5" in names:
         raise UsageError(
             f"{path} is a whole Keras model: a zip archive with the weights in it. Unpack them, and give that file:"

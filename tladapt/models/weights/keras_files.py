@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from tladapt.errors import DamagedDataError, UsageError
-from tladapt.models.weights.npz_files import check_unpacked
+from tladapt.models.weights.archives import check_unpacked
 from tladapt.models.weights.store import DTYPES
 
 _KNOWN = frozenset(np.dtype(dtype) for dtype in DTYPES.values())
@@ -70,10 +70,12 @@ def read_keras(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
             _check(path, [dataset for _, _, dataset in found])
             names = _names([(layer, name) for layer, name, _ in found])
             return {name: np.asarray(found[i][2]) for i, name in enumerate(names)}, metadata
-    except (OSError, KeyError, RuntimeError, ValueError) as problem:
+    except (OSError, KeyError, RuntimeError, ValueError, TypeError) as problem:
         if isinstance(problem, DamagedDataError | UsageError):
             raise
-        raise DamagedDataError(f"{path} is a truncated or garbled HDF5 file ({problem}). Fetch it again.") from None
+        raise DamagedDataError(
+            f"{path} is a truncated or garbled HDF5 file ({str(problem)[:200]}). Fetch it again."
+        ) from None
 
 
 def _text(value: Any) -> str:

@@ -10,10 +10,13 @@ from __future__ import annotations
 
 import pickletools
 from collections.abc import Callable, Mapping
-from typing import Any, BinaryIO, NoReturn
+from typing import Any, BinaryIO, NoReturn, cast
 
 MOST_OPCODES = 2_000_000
 """A state dict takes about thirty for each tensor; each one makes at most a small object, so memory is bounded."""
+
+_LONGEST = 2**24
+"""Bytes of one text or number."""
 
 _KEYS = (str, int, float, bytes, bool, type(None))
 """What may be a key of a dict: hashing a deeply nested tuple overflows the C stack."""
@@ -86,7 +89,7 @@ def read_pickle(
     machine = _Machine(names, persistent)
     count, limit = 0, MOST_OPCODES if most is None else most
     try:
-        for opcode, argument, position in pickletools.genops(stream):
+        for opcode, argument, _ in pickletools.genops(cast(BinaryIO, _Bounded(stream))):
             count += 1
             if count > limit:
                 raise PickleRefusedError(
@@ -94,10 +97,23 @@ def read_pickle(
                 )
             if opcode.name == "STOP":
                 return machine.pop()
-            machine.do(opcode.name, argument, position or 0)
-    except (ValueError, OverflowError) as problem:  # how genops reports bytes that are no pickle
-        raise PickleBrokenError(f"{problem} (after {count:,} opcodes)") from None
+            machine.do(opcode.name, argument)
+    except (ValueError, OverflowError, DeprecationWarning) as problem:  # how genops reports bytes that are no pickle
+        raise PickleBrokenError(f"{str(problem)[:200]} (after {count:,} opcodes)") from None
     raise PickleBrokenError("it has no end")
+
+
+class _Bounded:
+    """A stream that gives at most `_LONGEST` bytes at once: what a pickle claims to come is not made room for."""
+
+    def __init__(self, stream: BinaryIO):
+        self.stream = stream
+
+    def read(self, size: int) -> bytes:
+        return self.stream.read(min(size, _LONGEST))
+
+    def readline(self) -> bytes:
+        return self.stream.readline(_LONGEST)
 
 
 class _Machine:
@@ -127,7 +143,7 @@ class _Machine:
             values.append(value)
         raise PickleBrokenError("it goes back to a mark that it never made")
 
-    def do(self, name: str, argument: Any, position: int) -> None:
+    def do(self, name: str, argument: Any) -> None:
         """Run one opcode."""
         stack = self.stack
         if name in _LITERALS:

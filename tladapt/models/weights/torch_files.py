@@ -10,7 +10,6 @@ from __future__ import annotations
 import io
 import re
 import zipfile
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -18,6 +17,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from tladapt.errors import DamagedDataError, UsageError
+from tladapt.models.weights.archives import open_archive
 from tladapt.models.weights.checkpoints import unwrap
 from tladapt.models.weights.pickles import PickleBrokenError, PickleRefusedError, read_pickle
 from tladapt.models.weights.torch_objects import NAMES, Storage, Tensor, persistent, view
@@ -44,98 +44,65 @@ def read_torch(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
       DamagedDataError: it is truncated or garbled, or asks for more than tensors and plain containers.
       UsageError: it is something else than tensors under names: a whole model, a TorchScript archive, a tensor.
     """
-    with open(path, "rb") as file:
-        is_zip = file.read(4) == b"PK\x03\x04"
-        file.seek(0)
-        return (_read_zip if is_zip else _read_legacy)(file, path)
-
-
-def _read_zip(file: BinaryIO, path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     try:
-        with zipfile.ZipFile(file) as archive:
-            entries = checked_entries(archive, path)
-            pickles = [name for name in entries if name.count("/") == 1 and name.endswith("/data.pkl")]
-            if len(pickles) != 1:
-                raise DamagedDataError(
-                    f"{path} is a zip archive without the one NAME/data.pkl that torch.save writes; it holds"
-                    f" {', '.join(map(repr, list(entries)[:5]))}. Give a file of torch.save, .safetensors, .npz or .h5."
-                )
-            root = pickles[0].removesuffix("data.pkl")
-            if f"{root}constants.pkl" in entries or any(name.startswith(f"{root}code/") for name in entries):
-                raise UsageError(
-                    f"{path} is a TorchScript archive (torch.jit.save): it holds code, and weights among it. Where"
-                    f" torch is at hand: torch.save(torch.jit.load({path.name!r}, map_location='cpu').state_dict(),"
-                    " 'weights.pth'), then give that file."
-                )
-            for name, entry in entries.items():
-                if entry.compress_type != zipfile.ZIP_STORED:
-                    raise DamagedDataError(
-                        f"{path} holds {name!r} compressed, and torch.save stores without compression. Give the file as"
-                        " it was released, or write it again with torch.save."
-                    )
-            order = archive.read(f"{root}byteorder") if f"{root}byteorder" in entries else b"little"
-            content = _interpreted(io.BytesIO(archive.read(pickles[0])), path, persistent)
-
-            def storage(wanted: Storage) -> bytes:
-                name = f"{root}data/{wanted.key}"
-                if name not in entries:
-                    raise PickleBrokenError(f"storage {wanted.key!r} is not in the archive")
-                return archive.read(name)
-
-            return _tensors(content, storage, path, big_endian=order == b"big")
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError) as problem:
-        raise DamagedDataError(f"{path} is a truncated or garbled zip archive ({problem}). Fetch it again.") from None
+        with open(path, "rb") as file:
+            return _read_zip(path) if file.read(4) == b"PK\x03\x04" else _read_legacy(file, path)
     except PickleBrokenError as problem:
-        raise _damaged(path, problem) from None
-
-
-def checked_entries(archive: zipfile.ZipFile, path: Path) -> dict[str, zipfile.ZipInfo]:
-    """Return name -> entry of a zip archive.
-
-    Raises:
-      DamagedDataError: for names that leave the archive or come twice, and entries that overlap.
-    """
-    entries: dict[str, zipfile.ZipInfo] = {}
-    for entry in archive.infolist():
-        name = entry.orig_filename
-        if name.startswith(("/", "\\")) or ".." in name.replace("\\", "/").split("/") or ":" in name or "\0" in name:
-            raise DamagedDataError(
-                f"{path} holds an entry {name!r}, a name that leads out of the archive. No tool writes weights like"
-                " that: do not unpack it, and fetch the file from its authors."
-            )
-        if name in entries:
-            raise DamagedDataError(f"{path} holds {name!r} twice, so what it means is not clear. Fetch it again.")
-        entries[name] = entry
-    packed, size = sum(entry.compress_size for entry in entries.values()), path.stat().st_size
-    if packed > size:
         raise DamagedDataError(
-            f"{path} has {size:,} bytes, and its {len(entries)} entries claim {packed:,}: they overlap. Fetch it again."
-        )
-    return entries
+            f"{path} is a truncated or garbled file of torch.save: {problem}. Fetch it again."
+        ) from None
+
+
+def _read_zip(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    with open_archive(path) as (archive, entries):
+        pickles = [name for name in entries if name.count("/") == 1 and name.endswith("/data.pkl")]
+        if len(pickles) != 1:
+            raise DamagedDataError(
+                f"{path} is a zip archive without the one NAME/data.pkl that torch.save writes; it holds"
+                f" {', '.join(f'{name[:80]!a}' for name in list(entries)[:5]) or 'nothing'}. Give a file of torch.save,"
+                " .safetensors, .npz or .h5."
+            )
+        root = pickles[0].removesuffix("data.pkl")
+        if f"{root}constants.pkl" in entries or any(name.startswith(f"{root}code/") for name in entries):
+            raise UsageError(
+                f"{path} is a TorchScript archive (torch.jit.save): it holds code, and weights among it. Where torch is"
+                f" at hand: torch.save(torch.jit.load({path.name!r}, map_location='cpu').state_dict(), 'weights.pth'),"
+                " then give that file."
+            )
+        compressed = [name for name, entry in entries.items() if entry.compress_type != zipfile.ZIP_STORED]
+        if compressed:
+            raise DamagedDataError(
+                f"{path} holds {compressed[0][:80]!a} compressed, and torch.save stores without compression. Give the"
+                " file as it was released, or write it again with torch.save."
+            )
+        order = archive.read(f"{root}byteorder") if f"{root}byteorder" in entries else b"little"
+        content = _interpreted(io.BytesIO(archive.read(pickles[0])), path, persistent)
+
+        def read(wanted: Storage) -> bytes:
+            name = f"{root}data/{wanted.key}"
+            if name not in entries:
+                raise PickleBrokenError(f"storage {wanted.key!r} is not in the archive")
+            return archive.read(name)
+
+        return _tensors(content, read, path, big_endian=order == b"big")
 
 
 def _read_legacy(file: BinaryIO, path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    try:
-        head = _interpreted(file, path, most=_SMALL)
-        if type(head) is not int or head != MAGIC:
-            raise UsageError(
-                f"{path} is a pickle, but not one of torch.save (its first value is a {type(head).__name__} and not"
-                " the magic number). Write its arrays with numpy.savez or safetensors.numpy.save_file, and give"
-                " that file."
-            )
-        protocol = _interpreted(file, path, most=_SMALL)
-        if protocol != LEGACY_PROTOCOL:
-            raise DamagedDataError(
-                f"{path} is of the legacy form of torch.save with protocol {protocol!r:.40}; {LEGACY_PROTOCOL} is"
-                f" known. Load it where it was made and save it again: {_SAVE}."
-            )
-        _interpreted(file, path, most=_SMALL)  # facts about the machine; the bytes of storages are little-endian on all
-        storages = _LegacyStorages(file)
-        content = _interpreted(file, path, storages.remember)
-        storages.locate(_interpreted(file, path))
-        return _tensors(content, storages.read, path)
-    except PickleBrokenError as problem:
-        raise _damaged(path, problem) from None
+    file.seek(0)
+    head = _interpreted(file, path, most=_SMALL)
+    if type(head) is not int or head != MAGIC:
+        raise UsageError(
+            f"{path} is a pickle, but not one of torch.save (its first value is a {type(head).__name__} and not the"
+            " magic number). Write its arrays with numpy.savez or safetensors.numpy.save_file, then give that file."
+        )
+    protocol = _interpreted(file, path, most=_SMALL)
+    if protocol != LEGACY_PROTOCOL:
+        raise PickleBrokenError(f"it should be of protocol {LEGACY_PROTOCOL}, and says otherwise")
+    _interpreted(file, path, most=_SMALL)  # facts about the machine; the bytes of storages are little-endian on all
+    storages = _LegacyStorages(file)
+    content = _interpreted(file, path, storages.remember)
+    storages.locate(_interpreted(file, path))
+    return _tensors(content, storages.read, path)
 
 
 class _LegacyStorages:
@@ -210,10 +177,6 @@ def _interpreted(
             " of it was executed or imported. If you know where it is from, load it there and save the weights alone:"
             f" {_SAVE}; else do not open it with torch or pickle."
         ) from None
-
-
-def _damaged(path: Path, problem: Exception) -> DamagedDataError:
-    return DamagedDataError(f"{path} is a truncated or garbled file of torch.save: {problem}. Fetch it again.")
 
 
 def _tensors(
