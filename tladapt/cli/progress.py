@@ -56,6 +56,13 @@ class Progress:
             self._tasks[seed] = self._bar.add_task(f"{self._title}, seed {seed}", total=None, word="")
         self._bar.update(self._tasks[seed], **changes)
 
+    def _prepare(self, text: str, done: int, total: int) -> None:
+        """Show how far something is that comes before the first step."""
+        if -1 in self._tasks:
+            self._bar.update(self._tasks[-1], total=total, completed=done, word=text)
+        if self._lines and done == total:
+            self._console.print(f"{self._title}: {text}, {total} examples", markup=False, soft_wrap=True)
+
     def busy(self, text: str) -> Any:
         """Return a context manager that shows what goes on after the bar has ended."""
         import contextlib
@@ -64,7 +71,9 @@ class Progress:
 
     def __call__(self, event: Any) -> None:
         row = event.row
-        if event.kind == "start":
+        if event.kind == "prepare":
+            self._prepare(row["text"], event.step, event.steps)
+        elif event.kind == "start":
             self._update(event.seed, total=event.steps, completed=event.step, word="compiling")
             if event.step:
                 self.say(f"going on from step {event.step} of {event.steps}", event.seed)

@@ -51,10 +51,9 @@ Examples:
 @click.option("--data-dir", metavar="DIR", help="Where data sets are; or set TLADAPT_DATA.")
 @click.option(
     "--recipe",
-    default="ganin2016",
-    show_default=True,
+    default="auto",
     metavar="NAME",
-    help="How it trains: optimiser, schedules ...",
+    help="How it trains: optimiser, schedules ...  [default: ganin2016; thuml from published weights]",
 )
 @click.option(
     "--validator",
@@ -66,7 +65,15 @@ Examples:
 @click.option("--batchnorm", metavar="PRESET", help="joint, separate, per_domain, frozen or target.")
 @click.option("--penalty", metavar="NAME", help="What keeps the model close to where it starts.")
 @click.option("--init", metavar="RUN_OR_WEIGHTS", help="A run's folder, or a file of weights, to start from.")
-@click.option("--weights", metavar="FILE", help="Weights for the backbone alone.")
+@click.option("--weights", metavar="NAME_OR_FILE", help="Weights for the backbone: 'tladapt weights list', or a file.")
+@click.option(
+    "--transfer",
+    type=OneOf(("auto", "features", "finetune")),
+    default="auto",
+    metavar="HOW",
+    help="features (the backbone stays, and is run once) or finetune.  [default: features from published weights]",
+)
+@click.option("--views", default=0, type=Whole(0), metavar="N", help="Augmented views to cache with the features.")
 @whole("--evaluations", 10, "How often to evaluate and save.")
 @whole("--log-every", 50, "Steps between two lines of the log.")
 @click.option("--resume", is_flag=True, help="Go on from the newest checkpoint in the run's folder.")
@@ -95,16 +102,23 @@ def config_of(given: dict[str, Any], options: Options) -> Any:
     from tladapt.evaluation import VALIDATORS
     from tladapt.methods import METHODS
     from tladapt.training import Config
+    from tladapt.training.config import usual_recipe
 
     return Config(
         method=made(METHODS, given["method"], options["method"], "method"),
         backbone=backbone_of(given["backbone"], options["backbone"]),
-        recipe=recipe_of(given["recipe"], options, given["batchnorm"]),
+        recipe=recipe_of(
+            usual_recipe(given["backbone"], given["weights"]) if given["recipe"] == "auto" else given["recipe"],
+            options,
+            given["batchnorm"],
+        ),
         steps=given["steps"],
         validator=made(VALIDATORS, given["validator"], options["validator"], "validator"),
         penalty=penalty_of(given["penalty"], options["penalty"]),
         init=given["init"],
         weights=given["weights"],
+        transfer=given["transfer"],
+        views=given["views"],
         evaluations=given["evaluations"],
         log_every=given["log_every"],
         debug=given["debug"],

@@ -39,6 +39,7 @@ class Model(nnx.Module):
       classes: number C of classes.
       prepare: raw inputs -> what the backbone reads (a published network's normalisation, say).
       precision: what the backbone computes in; features leave it as float32.
+      backbone_features: width of what the backbone gives; None: d, there is no bottleneck.
     """
 
     def __init__(
@@ -51,12 +52,14 @@ class Model(nnx.Module):
         classes: int,
         prepare: Callable[[jax.Array], jax.Array] | None = None,
         precision: str = "float32",
+        backbone_features: int | None = None,
     ):
         self.backbone = backbone
         self.bottleneck = bottleneck if bottleneck is not None else nnx.data(None)
         self.classifier = classifier
         self.out_features, self.classes, self.prepare = out_features, classes, prepare
         self.precision = precision
+        self.backbone_features = out_features if backbone_features is None else backbone_features
         if hasattr(backbone, "compute_dtype"):  # of a network that reads integers
             backbone.compute_dtype = jnp.dtype(precision)
 
@@ -73,7 +76,10 @@ class Model(nnx.Module):
 
     def body(self, x: jax.Array) -> jax.Array:
         """Return the backbone's features of what it reads, in float32 at least."""
-        features: jax.Array = self.backbone(x)
+        return self.raised(self.backbone(x))
+
+    def raised(self, features: jax.Array) -> jax.Array:
+        """Return features in float32 where the backbone computes in less."""
         return features if self.precision == "float32" else features.astype(jnp.float32)
 
     def classify(self, features: jax.Array) -> jax.Array:
@@ -141,6 +147,7 @@ def build_model(
         dtype="float32" if spec is None else spec.dtype,
         prepare=None if spec is None else spec.prepare,
     )
+    given_width = width
     neck: Any = None
     if isinstance(bottleneck, int) and not isinstance(bottleneck, bool):
         if bottleneck < 1:
@@ -164,6 +171,7 @@ def build_model(
         classes=classes,
         prepare=None if spec is None else spec.prepare,
         precision=precision,
+        backbone_features=given_width,
     )
     model.train()
     return model

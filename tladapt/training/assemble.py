@@ -23,11 +23,19 @@ from tladapt.training.anchoring import handed_on, shown
 from tladapt.training.config import Config, Recipe
 from tladapt.training.dispatch import spans
 from tladapt.training.evaluate import Evaluator, Predictor, Weights, run_validators
+from tladapt.training.features import REMARK, Frozen, Watch, extract
+from tladapt.training.features import notes as words_on_features
 from tladapt.training.inputs import Inputs
 from tladapt.training.network import Network
 from tladapt.training.optim import MODEL_BLOCKS, Optimizer
 from tladapt.training.passes import Parts, Span
-from tladapt.training.start import load_blocks, source_classifier
+from tladapt.training.start import (
+    is_published,
+    load_backbone,
+    load_blocks,
+    source_classifier,
+    with_options_of_weights,
+)
 from tladapt.training.state import State, no_fault
 
 PyTree = Any
@@ -40,24 +48,30 @@ class Assembly:
     Attributes:
       config: resolved.
       scenario: the problem that is trained on (the oracle's twin for a target-only run).
+      seen: the same as the steps see it: with features for inputs, where the backbone is frozen.
+      frozen: that backbone; None where the steps run it.
       parts: what the steps are made from; seeds of one config share it.
       spans: the stages with their steps.
       feeds: batches of this seed, by domain.
       evaluator: scores states.
       state: the first state.
       notes: what the user should know about how it was put together.
+      remark: what is said at the start, and is no warning.
       compiled: dispatchers by stage and layout, filled as they are compiled; seeds of one config share them.
       data: what the data doctor found.
     """
 
     config: Config
     scenario: Scenario
+    seen: Scenario
+    frozen: Frozen | None
     parts: Parts
     spans: tuple[Span, ...]
     feeds: Mapping[str, Feed]
     evaluator: Evaluator
     state: State
     notes: tuple[str, ...]
+    remark: str
     compiled: dict[Any, Any]
     data: Examination
 
@@ -122,7 +136,9 @@ def build(
     return network, Predictor(network, config.method)  # type: ignore[arg-type]
 
 
-def assemble(config: Config, scenario: Scenario, seed: int, *, like: Assembly | None = None) -> Assembly:
+def assemble(
+    config: Config, scenario: Scenario, seed: int, *, like: Assembly | None = None, watch: Watch | None = None
+) -> Assembly:
     """Return the run that a config, a scenario and a seed stand for, at step 0.
 
     Args:
@@ -131,11 +147,13 @@ def assemble(config: Config, scenario: Scenario, seed: int, *, like: Assembly | 
       seed: what all randomness comes from.
       like: the same config and scenario with another seed: what is compiled for one serves both. The seed is an array
         of the state, and nothing that a compiled step holds fast depends on it.
+      watch: told how far the features of a frozen backbone are.
 
     Raises:
       UsageError: for parts that do not go together.
     """
-    config = config.resolved()
+    asked = config.transfer
+    given = config = with_options_of_weights(config.resolved())
     method: Method = config.method  # type: ignore[assignment]
     recipe: Recipe = config.recipe  # type: ignore[assignment]
     if "oracle" in method.needs and not scenario.is_oracle:
@@ -147,11 +165,20 @@ def assemble(config: Config, scenario: Scenario, seed: int, *, like: Assembly | 
     augment = method.augmentation if recipe.augment == "none" else recipe.augment
     for facts in examination.domains:
         check_inputs(augment, low=facts.minimum, high=facts.maximum)
+    if recipe.standardize != "none" and (is_published(config) or config.transfer == "features"):
+        raise UsageError(
+            f"recipe {recipe.name!r} standardises inputs (standardize={recipe.standardize!r}), and weights that are"
+            " there already read inputs as they were trained to. Use --recipe.standardize none, or --recipe thuml."
+        )
+    raw, frozen, notes = scenario, None, list(scenario.origin.get("notes", ()))
+    if config.transfer == "features":
+        config, scenario, frozen = extract(config, scenario, watch)
+        augment = config.recipe.augment  # type: ignore[union-attr]
     sources, validation = held_out(scenario, seed)
     inputs = Inputs.measure(recipe.standardize, [domain.x for domain in sources], scenario.target.x)
     counts = (len(sources), sum(len(domain) for domain in sources), len(scenario.target))
     penalty: Penalty | None = config.penalty  # type: ignore[assignment]
-    source = source_classifier(config) if penalty is not None and "source_classifier" in penalty.needs else None
+    source = source_classifier(given) if penalty is not None and "source_classifier" in penalty.needs else None
     network, predictor = build(config, scenario.target.shape, len(scenario.classes), counts, seed, source)
     feeds = {
         "source": feed(sources, batch_size=recipe.batch_size, seed=seed, labelled=True),
@@ -159,14 +186,17 @@ def assemble(config: Config, scenario: Scenario, seed: int, *, like: Assembly | 
     }
     params, statistics, head_statistics = network.initial()
     compiled: dict[Any, Any] = {}
-    notes: list[str] = [*scenario.origin.get("notes", ()), *examination.texts("warn")]
+    notes += examination.texts("warn")
     if network.policy.evaluation == "target" and not jax.tree.leaves(statistics):
         notes.append("batchnorm evaluation='target' changes nothing: the network has no batch normalisation")
-    if config.weights is not None:
-        params, statistics, words = load_blocks(config.weights, params, statistics, blocks=("backbone",))
+    if frozen is not None:
+        notes += words_on_features(given, frozen, params)
+    else:
+        params, statistics, words = load_backbone(config, params, statistics)
         notes += words
     if config.init is not None:
-        params, statistics, words = load_blocks(config.init, params, statistics, blocks=MODEL_BLOCKS)
+        own = tuple(block for block in MODEL_BLOCKS if block in params and block != "backbone")
+        params, statistics, words = load_blocks(config.init, params, statistics, blocks=own)
         notes += words
     key = jax.random.fold_in(jax.random.key(seed), zlib.crc32(b"memory"))
     memory = method.memory(Start(params=params, statistics=statistics, sizes=network.sizes, key=key))
@@ -206,14 +236,17 @@ def assemble(config: Config, scenario: Scenario, seed: int, *, like: Assembly | 
     # No two leaves may share a buffer: the compiled step takes them over.
     state = jax.tree.map(lambda leaf: jnp.array(leaf, copy=True), state)
     return Assembly(
-        config=config,
-        scenario=scenario,
+        config=given,
+        scenario=raw,
+        seen=scenario,
+        frozen=frozen,
         parts=parts,
         spans=laid_out,
         feeds=feeds,
         evaluator=Evaluator(predictor, scenario, validation, run_validators(config.validator), sources),  # type: ignore[arg-type]
         state=state,
         notes=tuple(notes),
+        remark=REMARK if given.transfer == "features" and given.transfer != asked else "",
         compiled=compiled,
         data=examination,
     )

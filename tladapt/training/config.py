@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from tladapt.evaluation import VALIDATORS, Validator
 from tladapt.fields import Chosen
 from tladapt.methods import METHODS, Method
 from tladapt.models import BACKBONES, Backbone
+from tladapt.models.backbones import Published
 from tladapt.penalties import PENALTIES, Penalty
 from tladapt.registry import Registry, suggest
 from tladapt.training.recipe import BATCHNORM_PRESETS, RECIPE_NOTES, RECIPES, BatchNorm, Group, Recipe
@@ -27,6 +28,15 @@ PARTS: dict[str, Registry[Any]] = {
     "penalty": PENALTIES,
 }
 """What a config names or holds as an object of one's own, and where the names are."""
+
+
+Transfer = Literal["auto", "features", "finetune"]
+
+
+def usual_recipe(backbone: Any, weights: Any) -> str:
+    """Return the name of the recipe that "auto" stands for."""
+    kind = BACKBONES[backbone] if isinstance(backbone, str) else type(backbone)
+    return "thuml" if weights is not None and issubclass(kind, Published) else "ganin2016"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -42,8 +52,8 @@ class Config(Chosen):
     """What adapts."""
     backbone: Any = "auto"
     """What makes features: a name, a spec with options, your `nnx.Module`, or a function `(rngs=...)` that makes it."""
-    recipe: str | Recipe = "ganin2016"
-    """How the model is trained."""
+    recipe: str | Recipe = "auto"
+    """How the model is trained; "auto": thuml where the backbone starts from published weights, else ganin2016."""
     steps: int = 3000
     """Number of steps of the run, all stages together."""
     validator: str | Validator = "im"
@@ -55,7 +65,12 @@ class Config(Chosen):
     init: str | os.PathLike[str] | None = None
     """A run's folder, or a file of a run's weights, whose model the run starts from."""
     weights: str | os.PathLike[str] | None = None
-    """A file of weights for the backbone."""
+    """Weights for the backbone: a registered name, a hub's id, a file or a folder."""
+    transfer: Transfer = "auto"
+    """"features": the backbone stays as its weights are and is run once; "finetune": it is trained, too. "auto":
+    features where the backbone has published weights and the recipe says nothing on training it."""
+    views: int = 0
+    """How many augmented views of each example are cached with its features."""
     evaluations: int = 10
     """How many times, evenly spaced, the run is evaluated and saved."""
     log_every: int = 50
@@ -72,7 +87,8 @@ class Config(Chosen):
         ):
             value = getattr(self, field)
             if isinstance(value, str):
-                registry[value]
+                if (field, value) != ("recipe", "auto"):
+                    registry[value]
             elif not isinstance(value, base) and not (field == "penalty" and value is None):
                 hint = f" Call it: {field}={field}s.{value.__name__}(...)." if isinstance(value, type) else ""
                 raise UsageError(f"{field} must be a name or a tladapt.{base.__name__}, got {value!r}.{hint}")
@@ -87,7 +103,9 @@ class Config(Chosen):
         for field in ("init", "weights"):
             if getattr(self, field) is not None:
                 object.__setattr__(self, field, os.fspath(getattr(self, field)))
-        for field, low in (("steps", 1), ("evaluations", 1), ("log_every", 1)):
+        if self.transfer not in get_args(Transfer):
+            raise UsageError(f"transfer must be one of {', '.join(get_args(Transfer))}; got {self.transfer!r}.")
+        for field, low in (("steps", 1), ("evaluations", 1), ("log_every", 1), ("views", 0)):
             value = getattr(self, field)
             if not isinstance(value, int) or value < low:
                 raise UsageError(f"{field} must be a whole number of at least {low}, got {value!r}.")
@@ -99,18 +117,25 @@ class Config(Chosen):
             thing = registry[value] if isinstance(value, str) else value
             return thing() if isinstance(thing, type) else thing
 
-        recipe: Recipe = made(self.recipe, RECIPES)
+        name = usual_recipe(self.backbone, self.weights) if self.recipe == "auto" else self.recipe
+        recipe: Recipe = made(name, RECIPES)
         if self.batchnorm is not None:
             policy = BATCHNORM_PRESETS[self.batchnorm] if isinstance(self.batchnorm, str) else self.batchnorm
             if policy != recipe.batchnorm:  # the star says that a table under the recipe's own name is another one
                 recipe = dataclasses.replace(recipe, batchnorm=policy, name=recipe.name.removesuffix("*") + "*")
+        backbone = made(self.backbone, BACKBONES) if isinstance(self.backbone, str) else self.backbone
+        transfer = self.transfer
+        if transfer == "auto":
+            still = isinstance(backbone, Published) and self.weights is not None and not recipe.trains_backbone
+            transfer = "features" if still else "finetune"
         return dataclasses.replace(
             self,
+            transfer=transfer,
             method=made(self.method, METHODS),
             recipe=recipe,
             validator=made(self.validator, VALIDATORS),
             penalty=made(self.penalty, PENALTIES),
-            backbone=made(self.backbone, BACKBONES) if isinstance(self.backbone, str) else self.backbone,
+            backbone=backbone,
             batchnorm=None,
         )
 

@@ -56,9 +56,11 @@ class Predictor:
                     f"method {self.method.name!r} predicts with running statistics of its own (a teacher's), so those"
                     " of batchnorm evaluation='target' would go unused; use evaluation='running'."
                 )
+            key = network.key_of(domain)
             kept = weights.statistics if statistics is None else statistics
-            chosen = weights.params if params is None else params
-            return network.forward(chosen, kept[network.key_of(domain)], x, mode="evaluate")
+            # A teacher's copies lack a backbone that is not trained.
+            chosen = {**weights.params, **(params or {})}
+            return network.forward(chosen, {**weights.statistics[key], **kept[key]}, x, mode="evaluate")
 
         def run_view(domain: DomainName, key: jax.Array) -> jax.Array:
             raise ValueError("there are no augmented views in evaluation")

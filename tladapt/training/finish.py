@@ -15,6 +15,7 @@ from tladapt.evaluation import choose, oracle, predict, softmax
 from tladapt.evaluation.distances import proxy_a_distance
 from tladapt.training import anchoring
 from tladapt.training.assemble import held_out, weights_of
+from tladapt.training.features import whole
 from tladapt.training.folder import RunFolder, jsonable
 from tladapt.training.health import health
 from tladapt.training.keeper import Keeper
@@ -40,13 +41,16 @@ def finish(keeper: Keeper, state: State, layout: Layout, started: float) -> Resu
     assembly, weights = keeper.assembly, weights_of(state)
     metrics, logits = assembly.evaluator.test_metrics(weights)
     summary = summarize(keeper, metrics)
+    adapted, predictor = assembly.evaluator.adapted(weights), assembly.evaluator.predictor
+    if assembly.frozen is not None:
+        adapted, predictor = whole(assembly.config, assembly.scenario, assembly.frozen, adapted, predictor.network)
     result = Result(
         config=assembly.config,
         classes=assembly.scenario.classes,
         metrics=summary,
         history=keeper.history,
-        weights=assembly.evaluator.adapted(weights),
-        predictor=assembly.evaluator.predictor,
+        weights=adapted,
+        predictor=predictor,
         folder=None if keeper.folder is None else keeper.folder.path,
     )
     if keeper.folder is not None:
@@ -122,7 +126,7 @@ def _write(
     folder.write_arrays("outputs.npz", arrays)
     folder.write_json("data.json", {**keeper.assembly.data.record(), "features": told_apart(arrays)})
     save_model(folder, result, keeper.record, keeper.assembly)
-    _hand_on(keeper, folder, state, result)
+    _hand_on(keeper, folder, state)
     facts = folder.read_json("environment.json") | facts
     facts["seconds"] = round(facts.get("seconds", 0.0) + time.perf_counter() - started, 3)
     folder.write_json("environment.json", facts)
@@ -167,22 +171,23 @@ def mistakes(test: Domain, logits: np.ndarray) -> dict[str, np.ndarray]:
     return {"mistakes": index} | ({} if shown is None else {"mistakes_pictures": shown})
 
 
-def _hand_on(keeper: Keeper, folder: RunFolder, state: State, result: Result) -> None:
+def _hand_on(keeper: Keeper, folder: RunFolder, state: State) -> None:
     """Keep what the penalty hands on to a run that starts from this one."""
     assembly = keeper.assembly
     penalty, network = assembly.parts.penalty, assembly.parts.network
     if penalty is None:
         return
-    # Predictions on the target may use statistics of their own, which `result` has and the state has not.
-    statistics = {**state.statistics, network.key_of("target"): result.weights.statistics[network.key_of("target")]}
-    sources, _ = held_out(assembly.scenario, keeper.record["seed"])
+    # Predictions on the target may use statistics of their own, which the state has not.
+    adapted = assembly.evaluator.adapted(weights_of(state))
+    statistics = {**state.statistics, network.key_of("target"): adapted.statistics[network.key_of("target")]}
+    sources, _ = held_out(assembly.seen, keeper.record["seed"])
     end = anchoring.shown(
         network,
-        result.weights.inputs,
+        state.inputs,
         params=state.params,
         statistics=statistics,
         sources=sources,
-        target=assembly.scenario.target,
+        target=assembly.seen.target,
         seed=keeper.record["seed"],
     )
     anchoring.hand_on(folder.path, penalty, end, state.penalty)

@@ -17,6 +17,7 @@ from tladapt.training.config import PARTS, config_json
 from tladapt.training.dispatch import boundaries, evaluation_steps
 from tladapt.training.folder import RunFolder, checksum, environment, jsonable
 from tladapt.training.result import Result, open_run
+from tladapt.training.start import weights_checksum
 from tladapt.training.state import State
 
 
@@ -109,7 +110,8 @@ class Keeper:
         self._note_surroundings(folder)
 
     def _note_surroundings(self, folder: RunFolder) -> None:
-        folder.write_json("environment.json", {**environment(), "data": data_checksums(self.assembly.scenario)})
+        facts = {**environment(), "data": data_checksums(self.assembly.scenario)}
+        folder.write_json("environment.json", {**facts, "weights": weights_checksum(self.assembly.config)})
 
     def _resume(self, folder: RunFolder) -> None:
         found = differences(folder.read_json("config.json"), jsonable(self.record))

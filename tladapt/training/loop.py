@@ -74,7 +74,7 @@ class Loop:
         done = int(self.members[0].keeper.state.step)
         for member in self.members:
             self.tell(member, "start", done, {"resumed": done > 0})
-            for text in (*member.assembly.notes, *member.keeper.words):
+            for text in filter(None, (member.assembly.remark, *member.assembly.notes, *member.keeper.words)):
                 self.tell(member, "note", done, {"text": text})
         state = self.layout.join([member.keeper.state for member in self.members])
         arrays, axes = self.layout.resident([member.assembly.resident() for member in self.members])
@@ -164,7 +164,7 @@ class Loop:
     def _refreshed(self, member: Member, state: State, span: Span, step: int) -> State:
         evaluator, weights = member.assembly.evaluator, weights_of(state)
         adapted = evaluator.adapted(weights)
-        outputs = evaluator.predictor.outputs(adapted, member.assembly.scenario.target, "target")
+        outputs = evaluator.predictor.outputs(adapted, member.assembly.seen.target, "target")
         local = step - span.stage_first
         at = (jnp.float32(local / span.stage_length), jnp.int32(local))
         memory = evaluator.predictor.refreshed(adapted, outputs, at)

@@ -14,7 +14,7 @@ from flax import nnx
 
 from tladapt.errors import UsageError
 from tladapt.methods.base import Forward, Method, Sizes
-from tladapt.models import Model, build_model
+from tladapt.models import Backbone, Model, build_model
 from tladapt.models.backbones.published import Chain
 from tladapt.penalties import Penalty, SourceClassifier
 from tladapt.penalties.base import BACKBONE, SOURCE_CLASSIFIER
@@ -137,6 +137,7 @@ class Network:
 
     Attributes:
       freezing: what stands still when.
+      backbone_features: width of what the backbone gives.
       layers: names of the backbone's stages that have parameters, in order; () where it does not name them.
       taps: the layers whose outputs the penalty looks at.
     """
@@ -169,10 +170,12 @@ class Network:
             rngs=rngs,
             bottleneck=bottleneck if prescribes else (recipe.bottleneck or None),
             classifier=classifier,
+            precision=recipe.precision,
+            draw=not (isinstance(config.backbone, Backbone) and config.weights is not None),
         )
         self.shape, self.policy = shape, _policy(method, recipe, model)
         frozen = self.policy.statistics == "frozen"
-        width = model.out_features
+        width, self.backbone_features = model.out_features, model.backbone_features
         self.sizes = Sizes(
             features=width,
             classes=classes,
@@ -242,14 +245,14 @@ class Network:
         model = self.model.merge(own, statistics, mode=mode, key=key, phase=phase)
         found: dict[str, jax.Array] = {}
         if taps:
-            inputs = x if model.prepare is None else model.prepare(x)
+            inputs = model.read(x)
             inner = [name for name in taps if name != BACKBONE]
             if inner:
                 last = model.backbone.stage_names()[-1]
                 found = dict(model.backbone.taps(inputs, (*inner, last)))
-                found[BACKBONE] = found[last]
+                found[BACKBONE] = model.raised(found[last])
             else:
-                found[BACKBONE] = model.backbone(inputs)
+                found[BACKBONE] = model.body(inputs)
             features = found[BACKBONE] if model.bottleneck is None else model.bottleneck(found[BACKBONE])
         else:
             features = model.features(x)
@@ -264,7 +267,7 @@ class Network:
     def before(self, params: Mapping[str, PyTree], statistics: PyTree, x: jax.Array, layer: str) -> jax.Array:
         """Return the output of a layer in evaluation mode."""
         model = self._evaluating(params, statistics)
-        found: dict[str, jax.Array] = model.backbone.taps(x if model.prepare is None else model.prepare(x), (layer,))
+        found: dict[str, jax.Array] = model.backbone.taps(model.read(x), (layer,))
         return found[layer]
 
     def after(self, params: Mapping[str, PyTree], statistics: PyTree, middle: jax.Array, layer: str) -> jax.Array:

@@ -147,6 +147,8 @@ class Recipe(Chosen):
     """How batch normalisation treats two domains."""
     augment: str = "none"
     """What augments the inputs, by name; "flip+rotation(degrees=10)" mirrors, then turns."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """What the backbone computes in; parameters, statistics, features and losses are float32."""
     mixup: float = 0.0
     """Source examples are mixed in pairs, and their labels too, by a share from Beta(mixup, mixup); 0: they are not."""
     standardize: Literal["none", "source", "domain"] = "none"
@@ -165,6 +167,13 @@ class Recipe(Chosen):
     """Phases in which the backbone, frozen at first, is freed from its last block on: their number, or their shares."""
 
     @property
+    def trains_backbone(self) -> bool:
+        """Whether anything is said here on how the backbone is trained, so that it is to be."""
+        return self != dataclasses.replace(
+            self, groups=(), backbone_rate=1.0, layer_decay=1.0, freeze=None, unfreeze=None
+        )
+
+    @property
     def phases(self) -> tuple[float, ...]:
         """Shares of the run's phases; one where nothing is unfrozen on the way."""
         if self.unfreeze is None:
@@ -178,6 +187,8 @@ class Recipe(Chosen):
             raise UnknownNameError(
                 f"Unknown learning-rate schedule {self.schedule!r}.{suggest(self.schedule, LEARNING_RATE_SCHEDULES)}"
             )
+        if self.precision not in ("float32", "bfloat16"):
+            raise UsageError(f"recipe.precision must be float32 or bfloat16; got {self.precision!r}.")
         if self.standardize not in ("none", "source", "domain"):
             raise UsageError(f"recipe.standardize must be none, source or domain; got {self.standardize!r}.")
         AUGMENTATIONS[self.augment]

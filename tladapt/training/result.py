@@ -18,10 +18,13 @@ from tladapt.penalties.base import SOURCE_CLASSIFIER
 from tladapt.training.checkpoint import Checkpoints
 from tladapt.training.config import Config, config_from_json
 from tladapt.training.evaluate import Predictor, Weights
+from tladapt.training.features import inner_config, joined
 from tladapt.training.folder import RunFolder
 from tladapt.training.inputs import Inputs
 from tladapt.training.network import Network
 from tladapt.training.state import State, flat, no_fault, unflat
+
+PyTree = Any
 
 if TYPE_CHECKING:
     from tladapt.training.assemble import Assembly
@@ -132,10 +135,14 @@ def open_run(folder: str | os.PathLike[str], *, which: str | int = "last", **obj
 def _weights(
     place: RunFolder, network: Network, config: Config, history: list[dict[str, Any]], which: str | int, seed: int
 ) -> Weights:
-    like = weights_like(network, config, seed)
+    file = place.path / "model" / "model.safetensors"
+    if config.transfer == "features":
+        like, backbone = _features_like(network, config, seed, file)
+    else:
+        like, backbone = weights_like(network, config, seed), None
     if which == "last":
-        found = load_arrays(place.path / "model" / "model.safetensors")
-        return Weights(**unflat(found, like._asdict()))
+        whole = like if backbone is None else joined(like, *backbone)
+        return Weights(**unflat(load_arrays(file), whole._asdict()))
     if network.policy.evaluation == "target":
         raise UsageError(
             f"the run in {place.path} predicts with BatchNorm statistics measured on the target,"
@@ -155,7 +162,31 @@ def _weights(
     checkpoints = Checkpoints(place.checkpoints)
     if step not in checkpoints.steps():
         raise RunFolderError(f"the run in {place.path} kept no checkpoint of step {step}, only {checkpoints.steps()}.")
-    return read_weights(checkpoints, step, like)
+    found = read_weights(checkpoints, step, like)
+    return found if backbone is None else joined(found, *backbone)
+
+
+def _features_like(network: Network, config: Config, seed: int, file: Path) -> tuple[Weights, tuple[PyTree, PyTree]]:
+    """Return weights of the shapes that checkpoints of a run over features hold, and the backbone's arrays."""
+    width = network.backbone_features
+    shape = (1 + config.views, width) if config.views else (width,)
+    sizes = network.sizes
+    counts = (sizes.sources, sizes.source_examples, sizes.target_examples)
+    inner = inner_config(config)
+    like = weights_like(Network(inner, shape, sizes.classes, counts, seed), inner, seed)
+    found = load_arrays(file)
+    params, statistics, _ = network.initial()
+    some = next(iter(statistics.values())).get("backbone", {})
+    kept = "params/backbone/", f"statistics/{next(iter(like.statistics))}/backbone/"
+    backbone = {"params": params["backbone"], "statistics": some}
+    own = {
+        name.replace(prefix, f"{part}/"): array
+        for prefix, part in zip(kept, backbone, strict=True)
+        for name, array in found.items()
+        if name.startswith(prefix)
+    }
+    read = unflat(own, backbone)
+    return like, (read["params"], read["statistics"])
 
 
 def weights_like(network: Network, config: Config, seed: int) -> Weights:

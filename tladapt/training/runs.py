@@ -15,12 +15,13 @@ from tladapt.data import Scenario
 from tladapt.errors import DivergenceError, UsageError
 from tladapt.training.assemble import Assembly, assemble
 from tladapt.training.config import Config
+from tladapt.training.features import Watch
 from tladapt.training.finish import finish
 from tladapt.training.keeper import Keeper, record_of, refuse_taken
 from tladapt.training.layout import Layout, Single, Stacked, available
 from tladapt.training.loop import Loop, Member
 from tladapt.training.result import Result
-from tladapt.training.watching import Callback
+from tladapt.training.watching import Callback, Event
 
 Devices = int | Literal["all"]
 Replicate = Literal["auto", "loop", "vmap", "pmap"]
@@ -63,7 +64,7 @@ def run(
     _check("run", config, scenario, [seed])
     layout = Single(available(devices, config.resolved().recipe.batch_size))  # type: ignore[union-attr]
     started = time.perf_counter()
-    member = _member(assemble(config, scenario, seed), seed, out, resume)
+    member = _member(assemble(config, scenario, seed, watch=_watch(callbacks, seed)), seed, out, resume)
     return _trained([member], layout, callbacks, started)[0]
 
 
@@ -113,7 +114,7 @@ def run_seeds(
     for folder in folders:
         if folder is not None and not resume:
             refuse_taken(folder)
-    first = assemble(config, scenario, seeds[0])
+    first = assemble(config, scenario, seeds[0], watch=_watch(callbacks, seeds[0]))
     how = _way(replicate, first) if len(seeds) > 1 else "loop"
     size = {"loop": 1, "vmap": len(seeds), "pmap": len(jax.devices())}[how]
     results: list[Result] = []
@@ -157,6 +158,16 @@ def _way(replicate: Replicate, first: Assembly) -> Literal["loop", "vmap", "pmap
 def _layout(how: Literal["loop", "vmap", "pmap"], group: Sequence[Member]) -> Layout:
     running = sum(member.keeper.finished is None for member in group)
     return Single() if how == "loop" else Stacked(how, running)
+
+
+def _watch(callbacks: Sequence[Callback], seed: int) -> Watch:
+    """Return what tells callbacks how far the features of a frozen backbone are."""
+
+    def watch(text: str, done: int, total: int) -> None:
+        for callback in callbacks:
+            callback(Event("prepare", done, total, {"text": text}, seed))
+
+    return watch
 
 
 def _member(assembly: Assembly, seed: int, out: Folder | None, resume: bool) -> Member:

@@ -18,6 +18,7 @@ from tladapt.evaluation.comparison import Candidate, Judgement, Pick, disagreeme
 from tladapt.training.assemble import build, held_out
 from tladapt.training.checkpoint import Checkpoints
 from tladapt.training.evaluate import Evaluator, Predictor, Weights
+from tladapt.training.features import extract, features_of
 from tladapt.training.gather import Folders, Run, check_data, gather, own_data
 from tladapt.training.result import read_weights, weights_like
 
@@ -167,7 +168,7 @@ def _candidates(
     total = sum(len(run.steps) for run in runs)
     predictors: dict[str, Predictor] = {}
     for run in runs:
-        evaluator, like = _evaluator(run, blind, validators, predictors)
+        evaluator, like, seen_test = _evaluator(run, blind, test, validators, predictors)
         for step in run.steps:
             try:
                 weights = read_weights(Checkpoints(run.place.checkpoints), step, like)
@@ -175,7 +176,7 @@ def _candidates(
                 notes.append(f"Left out: {error}")
                 weights = None
             if weights is not None:
-                candidate, answer = _looked_at(run, step, evaluator, weights, test)
+                candidate, answer = _looked_at(run, step, evaluator, weights, seen_test)
                 candidates.append(candidate)
                 answers.append(answer)
             done += 1
@@ -209,16 +210,27 @@ def _looked_at(
 
 
 def _evaluator(
-    run: Run, scenario: Scenario, validators: Sequence[Validator], predictors: dict[str, Predictor]
-) -> tuple[Evaluator, Weights]:
-    """Return a run's evaluator, and weights of the shapes of its checkpoints; runs that differ by seed share code."""
-    seed = int(run.record["seed"])
+    run: Run,
+    scenario: Scenario,
+    test: Domain | None,
+    validators: Sequence[Validator],
+    predictors: dict[str, Predictor],
+) -> tuple[Evaluator, Weights, Domain | None]:
+    """Return a run's evaluator, weights of the shapes of its checkpoints, and the test inputs as its steps see them.
+
+    Runs that differ by their seed share what is compiled.
+    """
+    seed, config = int(run.record["seed"]), run.config
+    if config.transfer == "features":
+        whole, (config, scenario, frozen) = config, extract(config, scenario)
+        test = test and dataclasses.replace(test, x=features_of(whole, frozen, test))
     sources, validation = held_out(scenario, seed)
     counts = (len(sources), sum(len(domain) for domain in sources), len(scenario.target))
-    network, predictor = build(run.config, scenario.target.shape, len(scenario.classes), counts, seed)
+    network, predictor = build(config, scenario.target.shape, len(scenario.classes), counts, seed)
     parts = {name: run.record[name] for name in ("method", "backbone", "recipe")}
     predictor = predictors.setdefault(json.dumps([parts, counts], sort_keys=True), predictor)
-    return Evaluator(predictor, scenario, validation, validators, sources), weights_like(network, run.config, seed)
+    evaluator = Evaluator(predictor, scenario, validation, validators, sources)
+    return evaluator, weights_like(network, config, seed), test
 
 
 def _validators(given: Sequence[str | Validator] | None) -> list[Validator]:

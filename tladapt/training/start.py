@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 import os
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,9 @@ import jax.numpy as jnp
 from flax import nnx
 
 from tladapt.errors import UsageError
-from tladapt.models import Linear
+from tladapt.models import Linear, pretrained
+from tladapt.models.backbones import Published
+from tladapt.models.pretrained import adjusted, backbone_arrays, locate
 from tladapt.models.weights import load_arrays
 from tladapt.penalties import SourceClassifier
 from tladapt.penalties.base import BACKBONE
@@ -84,12 +88,102 @@ def load_blocks(
     return filled["params"], filled["statistics"], words
 
 
+def _is_run(path: Path) -> bool:
+    """Return whether a file of weights, or a folder, is a run's of ours."""
+    if path.is_dir():
+        return (path / "model" / "model.safetensors").is_file()
+    if path.suffix != ".safetensors" or not path.is_file():
+        return False
+    import safetensors
+
+    with safetensors.safe_open(path, "numpy") as file:
+        return any(name.startswith("params/") for name in file.keys())  # noqa: SIM118  # it is no dictionary
+
+
+def is_published(config: Config) -> bool:
+    """Return whether a config starts from weights that others have published."""
+    return isinstance(config.backbone, Published) and config.weights is not None and not _is_run(Path(config.weights))
+
+
+def with_options_of_weights(config: Config) -> Config:
+    """Return a resolved config whose backbone has the options that its published weights ask for."""
+    if not is_published(config):
+        return config
+    assert config.weights is not None
+    return dataclasses.replace(config, backbone=adjusted(config.backbone, locate(config.weights).known))
+
+
+def load_backbone(config: Config, params: PyTree, statistics: PyTree) -> tuple[PyTree, PyTree, list[str]]:
+    """Return parameters and statistics with the backbone that a config starts from: of `weights`, then of `init`.
+
+    Args:
+      config: resolved.
+      params: by block; other blocks than "backbone" stay.
+      statistics: by domain or "shared".
+
+    Raises:
+      UsageError: listing every array that is missing, left over or of another shape.
+    """
+    words: list[str] = []
+    if config.weights is not None and is_published(config):
+        params, statistics, words = _load_published(config, params, statistics)
+    elif config.weights is not None:
+        params, statistics, words = load_blocks(config.weights, params, statistics, blocks=("backbone",))
+    if config.init is not None:
+        params, statistics, more = load_blocks(config.init, params, statistics, blocks=("backbone",))
+        words += more
+    return params, statistics, words
+
+
+def _load_published(config: Config, params: PyTree, statistics: PyTree) -> tuple[PyTree, PyTree, list[str]]:
+    some = next(iter(statistics.values())).get("backbone", {})
+    wanted = {**flat({"backbone": params["backbone"]}), **flat({"backbone": some})}
+    assert config.weights is not None
+    filled = backbone_arrays(config.backbone, config.weights, wanted)
+
+    def put(block: PyTree) -> PyTree:
+        names = flat({"backbone": block})
+        structure = jax.tree_util.tree_structure(block)
+        return jax.tree_util.tree_unflatten(structure, [jnp.asarray(filled.arrays[name]) for name in names])
+
+    params = {**params, "backbone": put(params["backbone"])}
+    if some:
+        statistics = {name: {**tree, "backbone": put(tree["backbone"])} for name, tree in statistics.items()}
+    return params, statistics, list(filled.notes)
+
+
+def weights_checksum(config: Config) -> dict[str, str]:
+    """Return the checksums of the files that a config starts from: "weights" and "init", where it names them."""
+    found = {}
+    for field in ("weights", "init"):
+        place = getattr(config, field)
+        if place is None:
+            continue
+        path = Path(place)
+        if field == "weights" and is_published(config):
+            path = locate(place).path
+        elif path.is_dir():
+            path = path / "model" / "model.safetensors"
+        files = sorted(path.rglob("*.safetensors")) + sorted(path.rglob("*.bin")) if path.is_dir() else [path]
+        digest = hashlib.sha256()
+        for file in files:
+            digest.update(file.read_bytes())
+        found[field] = digest.hexdigest()
+    return found
+
+
 def source_classifier(config: Config) -> SourceClassifier | None:
     """Return the linear classifier of the run, or of the file of a run's weights, that a run starts from.
 
     None where there is none: in a file of other weights, a classifier that is not linear, or, where the backbone alone
     is taken (`weights`), one that stood behind a bottleneck.
     """
+    if config.init is None and is_published(config):
+        assert config.weights is not None
+        model = pretrained(config.backbone, config.weights)
+        if model.classifier is None:
+            return None
+        return SourceClassifier(model.classifier, reads=config.backbone.classifier_reads or BACKBONE)
     place = config.init if config.init is not None else config.weights
     if place is None:
         return None

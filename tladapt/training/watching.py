@@ -8,14 +8,15 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal, NamedTuple
 
-Kind = Literal["start", "train", "eval", "note", "end"]
+Kind = Literal["prepare", "start", "train", "eval", "note", "end"]
 
 
 class Event(NamedTuple):
     """What a callback is told; it can watch, and changes nothing.
 
     Attributes:
-      kind: "start", "train" (a line of the log), "eval" (an evaluation), "note" (a word in `row["text"]`), "end".
+      kind: "prepare" (features of a frozen backbone: `step` of `steps` examples of `row["text"]`), "start", "train" (a
+        line of the log), "eval" (an evaluation), "note" (a word in `row["text"]`), "end".
       step: how many steps are done.
       steps: how many there are.
       row: the line of the log or the evaluation, as in `metrics.jsonl`; a copy.
