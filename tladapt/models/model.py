@@ -12,6 +12,7 @@ from flax import nnx
 
 from tladapt.errors import UsageError
 from tladapt.models.backbones.base import BACKBONES, Backbone
+from tladapt.models.backbones.published import Chain
 from tladapt.models.heads import Bottleneck
 from tladapt.models.layers import Linear
 
@@ -139,13 +140,17 @@ def build_model(
         backbone = backbone()
     body = _make_backbone(backbone, shape, rngs) if draw else _blank(backbone, shape)
     spec = backbone if isinstance(backbone, Backbone) else None
-    width = _width(
-        body,
-        shape,
-        "backbone",
-        "Add a global pool (x.mean((1, 2))) or flatten (x.reshape(len(x), -1)).",
-        dtype="float32" if spec is None else spec.dtype,
-        prepare=None if spec is None else spec.prepare,
+    width = (
+        body.out_features
+        if isinstance(body, Chain)
+        else _width(
+            body,
+            shape,
+            "backbone",
+            "Add a global pool (x.mean((1, 2))) or flatten (x.reshape(len(x), -1)).",
+            dtype="float32" if spec is None else spec.dtype,
+            prepare=None if spec is None else spec.prepare,
+        )
     )
     given_width = width
     neck: Any = None

@@ -23,7 +23,7 @@ from tladapt.training.anchoring import handed_on, shown
 from tladapt.training.config import Config, Recipe
 from tladapt.training.dispatch import spans
 from tladapt.training.evaluate import Evaluator, Predictor, Weights, run_validators
-from tladapt.training.features import REMARK, Frozen, Watch, extract
+from tladapt.training.features import REMARK, Frozen, Watch, extract, inner_config
 from tladapt.training.features import notes as words_on_features
 from tladapt.training.inputs import Inputs
 from tladapt.training.network import Network
@@ -172,7 +172,10 @@ def assemble(
         )
     raw, frozen, notes = scenario, None, list(scenario.origin.get("notes", ()))
     if config.transfer == "features":
-        config, scenario, frozen = extract(config, scenario, watch)
+        if like is None:
+            config, scenario, frozen = extract(config, scenario, watch)
+        else:
+            config, scenario, frozen = inner_config(config), like.seen, like.frozen
         augment = config.recipe.augment  # type: ignore[union-attr]
     sources, validation = held_out(scenario, seed)
     inputs = Inputs.measure(recipe.standardize, [domain.x for domain in sources], scenario.target.x)

@@ -10,7 +10,7 @@ import dataclasses
 import functools
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +23,7 @@ import tladapt
 from tladapt.data import AUGMENTATIONS, Domain, Scenario, examples
 from tladapt.data.catalogue.files import cached_arrays
 from tladapt.errors import UsageError
+from tladapt.methods.base import Sizes
 from tladapt.models import Model, build_model
 from tladapt.models.backbones import Identity
 from tladapt.models.compile import jit as compiled
@@ -48,7 +49,7 @@ def cached_view(key: jax.Array, x: jax.Array) -> jax.Array:
     return jnp.take_along_axis(x, place, axis=1)
 
 
-class Frozen(NamedTuple):
+class Frozen:
     """A backbone that a run does not train.
 
     Attributes:
@@ -57,10 +58,23 @@ class Frozen(NamedTuple):
       words: what happened to its weights, for people.
     """
 
-    model: Model
-    params: PyTree
-    statistics: PyTree
-    words: tuple[str, ...]
+    def __init__(self, model: Model, params: PyTree, statistics: PyTree, words: Sequence[str]):
+        self.model, self.params, self.statistics, self.words = model, params, statistics, tuple(words)
+        self._predictor: Predictor | None = None
+
+    def predictor(self, config: Config, scenario: Scenario, sizes: Sizes) -> Predictor:
+        """Return what predicts from inputs as they are; made once, for seeds share it.
+
+        Args:
+          config: the run's own.
+          scenario: as it was given.
+          sizes: of the network over features.
+        """
+        if self._predictor is None:
+            counts = (sizes.sources, sizes.source_examples, sizes.target_examples)
+            network = Network(config, scenario.target.shape, sizes.classes, counts, 0)
+            self._predictor = Predictor(network, config.method)  # type: ignore[arg-type]
+        return self._predictor
 
 
 class Extracted(NamedTuple):
@@ -167,7 +181,7 @@ def frozen_backbone(config: Config, shape: tuple[int, ...]) -> Frozen:
     params, statistics = {"backbone": parts.params.get("backbone", {})}, {"shared": parts.statistics}
     params, statistics, words = load_backbone(config, params, statistics)
     module = parts.merge({**parts.params, **params}, statistics["shared"], mode="evaluate", key=None)
-    return Frozen(module, params["backbone"], statistics["shared"].get("backbone", {}), tuple(words))
+    return Frozen(module, params["backbone"], statistics["shared"].get("backbone", {}), words)
 
 
 def joined(weights: Weights, params: PyTree, statistics: PyTree) -> Weights:
@@ -179,24 +193,6 @@ def joined(weights: Weights, params: PyTree, statistics: PyTree) -> Weights:
             for name, tree in weights.statistics.items()
         },
     )
-
-
-def whole(
-    config: Config, scenario: Scenario, frozen: Frozen, weights: Weights, network: Network
-) -> tuple[Weights, Predictor]:
-    """Return weights and predictor that read what the scenario has, for a run over features.
-
-    Args:
-      config: the run's own.
-      scenario: as it was given.
-      frozen: the backbone.
-      weights: of the run over features.
-      network: its network.
-    """
-    sizes = network.sizes
-    counts = (sizes.sources, sizes.source_examples, sizes.target_examples)
-    full = Network(config, scenario.target.shape, sizes.classes, counts, 0)
-    return joined(weights, frozen.params, frozen.statistics), Predictor(full, config.method)  # type: ignore[arg-type]
 
 
 # ---- features of one domain, from the cache or computed ----------------------------------------------------------

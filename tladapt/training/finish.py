@@ -15,7 +15,7 @@ from tladapt.evaluation import choose, oracle, predict, softmax
 from tladapt.evaluation.distances import proxy_a_distance
 from tladapt.training import anchoring
 from tladapt.training.assemble import held_out, weights_of
-from tladapt.training.features import whole
+from tladapt.training.features import joined
 from tladapt.training.folder import RunFolder, jsonable
 from tladapt.training.health import health
 from tladapt.training.keeper import Keeper
@@ -43,7 +43,9 @@ def finish(keeper: Keeper, state: State, layout: Layout, started: float) -> Resu
     summary = summarize(keeper, metrics)
     adapted, predictor = assembly.evaluator.adapted(weights), assembly.evaluator.predictor
     if assembly.frozen is not None:
-        adapted, predictor = whole(assembly.config, assembly.scenario, assembly.frozen, adapted, predictor.network)
+        frozen = assembly.frozen
+        predictor = frozen.predictor(assembly.config, assembly.scenario, predictor.network.sizes)
+        adapted = joined(adapted, frozen.params, frozen.statistics)
     result = Result(
         config=assembly.config,
         classes=assembly.scenario.classes,
