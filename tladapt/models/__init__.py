@@ -11,6 +11,7 @@ from tladapt.models.model import Model, Outputs, build_model
 from tladapt.models.normalization import BatchNorm, LayerNorm, batch_norm
 from tladapt.models.preprocessing import Preprocessing
 from tladapt.models.pretrained import PretrainedModel, pretrained
+from tladapt.models.tokenizers import TextPreprocessing, Tokenizer
 
 __all__ = [
     "BACKBONES",
@@ -32,6 +33,8 @@ __all__ = [
     "Preprocessing",
     "PretrainedModel",
     "SelfAttention",
+    "TextPreprocessing",
+    "Tokenizer",
     "WeightNormLinear",
     "attention",
     "avg_pool",

@@ -20,6 +20,7 @@ from tladapt.models.backbones.published import Chain, Published
 from tladapt.models.model import Outputs
 from tladapt.models.model import filled as as_drawn
 from tladapt.models.preprocessing import Preprocessing
+from tladapt.models.tokenizers import TextPreprocessing
 from tladapt.models.weights.catalogue import WEIGHTS, PublishedWeights, by_checksum
 from tladapt.models.weights.store import flatten
 from tladapt.models.weights.table import Filled, fill
@@ -35,7 +36,7 @@ class PretrainedModel(nnx.Module):
       backbone: inputs `[n, ...]` -> features `[n, d]`, by named stages.
       classifier: -> logits `[n, C]`; None where there is none.
       spec: the backbone's options.
-      preprocessing: how pictures become inputs.
+      preprocessing: how pictures or texts become inputs.
       notes: what happened to the weights, for people.
     """
 
@@ -44,16 +45,16 @@ class PretrainedModel(nnx.Module):
         spec: Published,
         backbone: Chain,
         classifier: nnx.Module | None,
-        preprocessing: Preprocessing,
+        preprocessing: Preprocessing | TextPreprocessing,
         notes: tuple[str, ...] = (),
     ):
         self.spec, self.backbone = spec, backbone
         self.classifier: Any = classifier if classifier is not None else nnx.data(None)
         self.preprocessing, self.notes = preprocessing, notes
 
-    def preprocess(self, pictures: Any) -> jax.Array:
-        """Return inputs of paths, pictures or arrays of images; see `Preprocessing`."""
-        return self.preprocessing(pictures)
+    def preprocess(self, raw: Any) -> jax.Array:
+        """Return inputs of paths, pictures or arrays of images, or of texts: `Preprocessing`, `TextPreprocessing`."""
+        return self.preprocessing(raw)
 
     def features(self, x: jax.Array) -> jax.Array:
         """Return features `[n, d]` of inputs `[n, ...]`, as the weights were trained to read them."""
@@ -94,6 +95,11 @@ class Located(NamedTuple):
     path: Path
     sha256: str
     known: PublishedWeights | None
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the weights, where a config.json and a tokenizer may lie beside them."""
+        return self.path if self.path.is_dir() else self.path.parent
 
 
 def locate(weights: str | os.PathLike[str]) -> Located:
@@ -195,11 +201,11 @@ def pretrained(
     located = None if weights is None else locate(weights)
     known_weights = None if located is None else located.known
     spec = adjusted(spec, known_weights)
-    preprocessing = Preprocessing(size=spec.size) if known_weights is None else known_weights.preprocessing
-    preprocessing = dataclasses.replace(preprocessing, normalize=spec.normalize)
-    side = preprocessing.size
+    folder = None if located is None else located.folder
+    spec = spec if folder is None else spec.configured(folder)
+    preprocessing = spec.reads(None if known_weights is None else known_weights.preprocessing, folder)
     rngs = nnx.Rngs(0) if rngs is None else rngs
-    shape = tuple(shape) if shape is not None else (side, side, 3)
+    shape = tuple(shape) if shape is not None else preprocessing.shape
 
     def parts(count: int, rngs: nnx.Rngs) -> PretrainedModel:
         network = spec.build(shape, rngs=rngs)
