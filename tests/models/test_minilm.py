@@ -6,6 +6,7 @@ outputs (minilm.npz and minilm.json, by transformers' BertModel in float32) lie 
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -18,7 +19,11 @@ from flax import nnx
 
 from tests.models.golden import closeness
 from tladapt.models import pretrained
+from tladapt.models.backbones import spec_from_config
+from tladapt.models.backbones.text import Pooler
+from tladapt.models.weights.files import read_weights_file
 from tladapt.models.weights.packages import find_in_package
+from tladapt.models.weights.store import flatten
 
 NAME = "all-MiniLM-L6-v2"
 
@@ -73,7 +78,8 @@ def test_layers_equal_the_reference(outputs, golden):
             assert abs(measure(found) - arrays[f"sentence0/{name}/{measure.__name__}"]) < 1e-5, (name, measure)
     last = np.asarray(outputs["layer.5"])
     assert closeness(last[0][mask[0]], arrays["last_hidden/sentence0_full"]) < 1e-5
-    assert closeness(last[:, :2, :16].transpose(1, 0, 2), np.stack([arrays[f"last_hidden/first16_token{i}"] for i in (0, 1)])) < 1e-5
+    for i in (0, 1):
+        assert closeness(last[:, i, :16], arrays[f"last_hidden/first16_token{i}"]) < 1e-5
     for i in range(8):
         for measure in (np.mean, np.std):
             expected = arrays[f"last_hidden/{measure.__name__}_over_valid_tokens_and_channels"][i]
@@ -87,11 +93,57 @@ def test_sentence_embeddings_equal_the_reference(outputs, golden):
     np.testing.assert_allclose(embeddings @ embeddings.T, arrays["embedding/cosine"], atol=1e-6)
 
 
-@pytest.mark.parametrize(
-    ("options", "key"),
-    [({"unit_norm": False}, "mean_pooled"), ({"unit_norm": False, "pooling": "pooler"}, "pooler_output")],
-)
-def test_other_poolings_equal_the_reference(folder, golden, outputs, options, key):
+@pytest.fixture(scope="module")
+def general(folder):
+    return pretrained("bert", folder, unit_norm=False)
+
+
+def test_the_folder_sets_sizes_and_pooling(folder, general):
+    spec = general.spec
+    assert (spec.layers, spec.width, spec.heads, spec.inner, spec.vocabulary) == (6, 384, 12, 1536, 30522)
+    assert spec.pooling == "mean" and not spec.unit_norm and general.preprocessing.length == 256
+    found = spec_from_config(folder)
+    assert found.unit_norm and dataclasses.replace(found, unit_norm=False) == spec
+
+
+def test_poolings_equal_the_reference(folder, golden, general, outputs):
     arrays, _ = golden
-    spec = pretrained("bert", folder, **options)
-    assert spec.spec.layers == 6 and spec.spec.width == 384  # from config.json
+    mask = jnp.asarray(arrays["attention_mask"], jnp.float32)
+    for pooling, expected in (
+        ("mean", arrays["embedding/mean_pooled"]),
+        ("cls", np.asarray(outputs["layer.5"])[:, 0]),
+        ("pooler", arrays["embedding/pooler_output"]),
+    ):
+        tensors = read_weights_file(folder).tensors
+        pool = Pooler(384, pooling, unit_norm=False, rngs=nnx.Rngs(0))
+        if pooling == "pooler":
+            pool.dense.kernel.set_value(jnp.asarray(tensors["pooler.dense.weight"].T))
+            pool.dense.bias.set_value(jnp.asarray(tensors["pooler.dense.bias"]))
+        assert closeness(pool(outputs["layer.5"], mask), expected) < 1e-5, pooling
+
+
+def test_gradients_equal_the_reference(golden, general):
+    arrays, _ = golden
+    ids = jnp.asarray(arrays["input_ids"])
+    graph, params, rest = nnx.split(general, nnx.Param, ...)
+
+    def loss(params):
+        return jnp.square(nnx.merge(graph, params, rest, copy=True).features(ids)).mean()
+
+    value, gradients = jax.jit(jax.value_and_grad(loss))(nnx.as_pure(params))
+    found = flatten(gradients)
+    at = "grad_mean_sq_pooled"
+    assert abs(value - arrays[f"{at}/loss"]) < 1e-5 * arrays[f"{at}/loss"]
+    for name, path, tail in (
+        ("encoder.layer.0.attention.self.query.weight", "layer/0/attention/query/kernel", "first16_torch"),
+        ("encoder.layer.5.output.dense.weight", "layer/5/output/kernel", "first16_torch"),
+        ("encoder.layer.2.attention.output.LayerNorm.weight", "layer/2/attention_norm/scale", "first16_torch"),
+        ("embeddings.word_embeddings.weight", "embeddings/word/embedding", "first16_torch_of_row_input_ids_0_1"),
+    ):
+        gradient = np.asarray(found[f"backbone/{path}"])
+        if path.endswith("kernel"):
+            gradient = gradient.T
+        norm = arrays[f"{at}/{name}/norm"]
+        assert abs(np.linalg.norm(gradient) - norm) < 1e-4 * norm, name
+        first = gradient[ids[0, 1]] if "row" in tail else gradient.reshape(-1)
+        assert closeness(first[:16], arrays[f"{at}/{name}/{tail}"]) < 1e-4, name

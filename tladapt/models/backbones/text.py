@@ -65,11 +65,13 @@ class TextEncoder(Published):
     """Share of the hidden states that is dropped while training, in [0, 1)."""
     attention_dropout: float = 0.1
     """Share of the attention weights that is dropped while training, in [0, 1)."""
-    pooling: str = "mean"
+    pooling: str | None = None
     """How tokens become features: mean over those that are not masked, cls (the first token), or pooler (a layer with
-    tanh over the first token, which sentence classifiers of BERT stand on)."""
-    unit_norm: bool = False
-    """Scale features to Euclidean norm 1, as sentence-transformers does."""
+    tanh over the first token, which sentence classifiers of BERT stand on). None: as the files beside the weights say,
+    else mean."""
+    unit_norm: bool | None = None
+    """Whether features are scaled to Euclidean norm 1, as sentence-transformers does. None: as the files beside the
+    weights say, else not."""
     classifier_dropout: float = 0.1
     """Share of its inputs that the published classifier drops while training, in [0, 1)."""
 
@@ -85,7 +87,10 @@ class TextEncoder(Published):
         )
         for rate in (self.dropout, self.attention_dropout, self.classifier_dropout):
             check_rate(self.name, rate)
-        for kind, value, known in (("activation", self.activation, ACTIVATIONS), ("pooling", self.pooling, POOLINGS)):
+        for kind, value, known in (
+            ("activation", self.activation, ACTIVATIONS),
+            ("pooling", self.pooling or "mean", POOLINGS),
+        ):
             if value not in known:
                 raise UnknownNameError(f"backbone {self.name!r} has no {kind} {value!r}.{suggest(value, known)}")
         if self.width % self.heads:
@@ -178,7 +183,7 @@ class TextNetwork(Chain):
         self.pad_id, self.out_features = spec.pad_id, spec.width
         self.embeddings = TextEmbeddings(spec, types=types, skips=skips, rngs=rngs)
         self.layer = nnx.List([TextLayer(spec, drops_attention=drops_attention, rngs=rngs) for _ in range(spec.layers)])
-        self.pool = Pooler(spec.width, spec.pooling, unit_norm=spec.unit_norm, rngs=rngs)
+        self.pool = Pooler(spec.width, spec.pooling or "mean", unit_norm=bool(spec.unit_norm), rngs=rngs)
 
     def beside(self, x: jax.Array) -> tuple[jax.Array, ...]:
         """Return the mask `[n, length]` of token ids: 1 for tokens, 0 for padding, in the dtype to compute in."""
