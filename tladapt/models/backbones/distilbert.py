@@ -11,6 +11,8 @@ from flax import nnx
 from tladapt.models.backbones.base import BACKBONES
 from tladapt.models.backbones.published import Chain, variants
 from tladapt.models.backbones.text import TextClassifier, TextEncoder, TextNetwork, norm_rules
+from tladapt.models.tokenizers import TextPreprocessing
+from tladapt.models.weights.catalogue import PublishedWeights, register
 from tladapt.models.weights.table import Rule, Table, linear
 
 
@@ -74,4 +76,18 @@ variants(
         "distilbert-base-multilingual-cased": {"vocabulary": 119547},
     },
     "DistilBERT with {layers} layers of width {width} and {vocabulary} tokens",
+)
+register(
+    *(
+        PublishedWeights(
+            name=f"distilbert/{name}",
+            backbone=name,
+            file="model.safetensors",
+            hub=f"distilbert/{name}",
+            preprocessing=TextPreprocessing(),
+            licence="Apache-2.0",
+            source="Sanh et al.'s weights",
+        )
+        for name in ("distilbert-base-uncased", "distilbert-base-cased", "distilbert-base-multilingual-cased")
+    )
 )

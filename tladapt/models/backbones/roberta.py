@@ -11,6 +11,8 @@ from flax import nnx
 from tladapt.models.backbones.base import BACKBONES
 from tladapt.models.backbones.published import Chain, variants
 from tladapt.models.backbones.text import TextClassifier, TextEncoder, TextNetwork, encoder_rules
+from tladapt.models.tokenizers import TextPreprocessing
+from tladapt.models.weights.catalogue import PublishedWeights, register
 from tladapt.models.weights.table import Table, linear
 
 
@@ -77,4 +79,23 @@ variants(
         "xlm-roberta-base": {"vocabulary": 250002},
     },
     "RoBERTa with {layers} layers of width {width} and {vocabulary} tokens",
+)
+register(
+    *(
+        PublishedWeights(
+            name=f"{owner}/{name}",
+            backbone=name,
+            file="model.safetensors",
+            hub=f"{owner}/{name}",
+            preprocessing=TextPreprocessing(),
+            licence=licence,
+            source=source,
+        )
+        for owner, name, licence, source in (
+            ("FacebookAI", "roberta-base", "MIT", "Liu et al.'s weights"),
+            ("FacebookAI", "roberta-large", "MIT", "Liu et al.'s weights"),
+            ("FacebookAI", "xlm-roberta-base", "MIT", "Conneau et al.'s weights, arXiv 1911.02116: 100 languages"),
+            ("distilbert", "distilroberta-base", "Apache-2.0", "RoBERTa distilled as DistilBERT was"),
+        )
+    )
 )
