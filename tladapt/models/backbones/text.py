@@ -15,11 +15,11 @@ from tladapt.errors import UnknownNameError, UsageError
 from tladapt.models.attention import SelfAttention
 from tladapt.models.backbones.base import BACKBONES, check_positive, check_rate
 from tladapt.models.backbones.published import Chain, Published, Stage
-from tladapt.models.backbones.text_config import SIZES, read_config
+from tladapt.models.backbones.text_config import CONFIG_FILES, SIZES, read_config
 from tladapt.models.layers import Linear
 from tladapt.models.normalization import LayerNorm
 from tladapt.models.preprocessing import Preprocessing
-from tladapt.models.tokenizers import TextPreprocessing
+from tladapt.models.tokenizers import TOKENIZER_FILES, TextPreprocessing
 from tladapt.models.weights.table import Rule, linear
 from tladapt.registry import suggest
 
@@ -42,6 +42,7 @@ class TextEncoder(Published):
     dtype: ClassVar[str] = "int32"
     normalize: ClassVar[str] = "none"  # type: ignore[misc]  # an option of images; token ids are read as they are
     published_classes: ClassVar[int] = 0
+    companions: ClassVar[tuple[str, ...]] = (*CONFIG_FILES, *TOKENIZER_FILES)
 
     vocabulary: int = 30522
     """How many tokens there are."""

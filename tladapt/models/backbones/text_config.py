@@ -11,6 +11,8 @@ from tladapt.errors import DamagedDataError, MissingDataError, UnknownNameError,
 from tladapt.models.backbones.base import BACKBONES, Backbone
 from tladapt.registry import suggest
 
+CONFIG_FILES = ("config.json", "modules.json", "1_Pooling/config.json", "sentence_bert_config.json")
+"""What is read beside weights, where it is there."""
 SIZES = ("vocabulary", "width", "layers", "heads", "inner", "positions", "types")
 """Fields that decide the shapes of arrays."""
 

@@ -25,6 +25,8 @@ class PublishedWeights:
     """The hub's id of the repository that holds the file; empty: it is on no hub."""
     url: str = ""
     """The address of the file; empty: it is on a hub, or has to be brought."""
+    package: str = ""
+    """The Python package that carries the file where it is installed; empty: none does."""
     sha256: str = ""
     """Checksum of the file, whole or its first digits; empty: not known."""
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
