@@ -139,7 +139,7 @@ def test_rematerialised_blocks_give_the_same():
         return jax.jit(jax.value_and_grad(loss))(params)
 
     for ours, theirs in zip(*(jax.tree.leaves(gradients(remat)) for remat in (False, True)), strict=True):
-        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-7)
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)
 
 
 def test_dropout_is_in_training_alone():
