@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import jax
 import numpy as np
@@ -39,16 +39,32 @@ def features_of_texts(
     if batch_size < 1:
         raise UsageError(f"batch_size must be at least 1, got {batch_size}.")
     ids = np.asarray(texts if hasattr(texts, "shape") else model.preprocess(texts))
-    there = ids != model.backbone.pad_id  # [n, length]
-    lengths = np.where(there.any(1), ids.shape[1] - there[:, ::-1].argmax(1), 1)
     graph, state = nnx.split(nnx.view(model.backbone, deterministic=True, raise_if_not_found=False))
     compute = jax.jit(lambda state, ids: nnx.merge(graph, state, copy=True)(ids))
     features = np.empty((len(ids), model.backbone.out_features), np.float32)
+    for rows, batch in by_length(ids, model.backbone.pad_id, batch_size=batch_size):
+        features[rows] = compute(state, batch)[: len(rows)]
+    return features
+
+
+def by_length(ids: np.ndarray, pad_id: int, *, batch_size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield token ids in batches of texts of similar lengths, the longest first, without most of their padding.
+
+    Args:
+      ids: `[n, length]`.
+      pad_id: the token that is padding, at the end of a text.
+      batch_size: rows of a batch.
+
+    Yields:
+      The rows that a batch holds `[m]`, m at most `batch_size`; and the batch `[batch_size, l]`, int32: these rows, and
+      then rows of padding. l is a multiple of 32 or the whole length, so that few programs are compiled.
+    """
+    there = ids != pad_id  # [n, length]
+    lengths = np.where(there.any(1), ids.shape[1] - there[:, ::-1].argmax(1), 1)
     order = np.argsort(-lengths, kind="stable")
     for start in range(0, len(ids), batch_size):
         rows = order[start : start + batch_size]
         width = min(-(-int(lengths[rows[0]]) // _STEP) * _STEP, ids.shape[1])
-        batch = np.full((batch_size, width), model.backbone.pad_id, np.int32)
+        batch = np.full((batch_size, width), pad_id, np.int32)
         batch[: len(rows)] = ids[rows, :width]
-        features[rows] = compute(state, batch)[: len(rows)]
-    return features
+        yield rows, batch
