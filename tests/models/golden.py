@@ -41,11 +41,13 @@ def seeded(name, shape):
     return generator.normal(0.0, (1.4 / fan_in) ** 0.5, shape).astype(np.float32)
 
 
-def inputs(shape, seed=0):
-    """Return normally distributed inputs `[n, h, w, c]`, or token ids where `shape` has two axes."""
+def inputs(shape, seed=0, pad=0):
+    """Return normally distributed inputs `[n, h, w, c]`, or token ids where `shape` has two axes: the last is short."""
     generator = np.random.default_rng(seed)
     if len(shape) == 2:
-        return generator.integers(3, 90, shape).astype(np.int32)
+        ids = generator.integers(3, 90, shape).astype(np.int32)
+        ids[-1, shape[1] // 2 :] = pad
+        return ids
     return generator.normal(size=shape).astype(np.float32)
 
 
@@ -90,7 +92,7 @@ def compare(name, tolerance=1e-4):
     """Compare a network with its golden file in evaluation mode: stages, features, logits."""
     arrays, about = load(name)
     model = model_of(about)
-    x = jnp.asarray(inputs(about["input"]))
+    x = jnp.asarray(inputs(about["input"], pad=about.get("pad", 0)))
     stages = [key.removeprefix("stage/") for key in arrays if key.startswith("stage/")]
     features = model.backbone.stage_names()[-1]
     read = model.spec.classifier_reads or features
@@ -118,8 +120,9 @@ def compare_training(name, tolerance=1e-5):
 def _compare_training(name, tolerance):
     arrays, about = load(name)
     model = model_of(about)
-    x = jnp.asarray(inputs(about["input"]))
+    x = jnp.asarray(inputs(about["input"], pad=about.get("pad", 0)))
     x = x.astype(jnp.float64) if jnp.issubdtype(x.dtype, jnp.floating) else x
+    model.backbone.compute_dtype = jnp.float64
     model.train()
     for _, part in nnx.iter_graph(model):
         if isinstance(part, nnx.Dropout):

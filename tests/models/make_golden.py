@@ -14,11 +14,11 @@ import numpy as np
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
 
-from tests.models import rows_mobile
+from tests.models import rows_mobile, rows_text
 from tests.models.golden import FOLDER, inputs, seeded, summary
 from tests.models.row import Row
 
-ROWS: dict[str, Row] = {**rows_mobile.ROWS}
+ROWS: dict[str, Row] = {**rows_mobile.ROWS, **rows_text.ROWS}
 
 
 def channels_last(value: np.ndarray) -> np.ndarray:
@@ -39,11 +39,14 @@ def make(name: str, row: Row) -> None:
     module = row.make().float()
     tensors = {key: list(value.shape) for key, value in module.state_dict().items()}
     module.load_state_dict({key: torch.from_numpy(seeded(key, tuple(shape))) for key, shape in tensors.items()})
-    x = torch.from_numpy(inputs(row.input))
+    x = torch.from_numpy(inputs(row.input, pad=row.pad))
     x = x.permute(0, 3, 1, 2) if x.ndim == 4 else x.long()
     arrays: dict[str, np.ndarray] = {}
     kept: dict[str, Any] = {}
-    parts = dict(module.named_modules())
+    parts = {
+        stage: next(part for name, part in module.named_modules() if f".{name}".endswith(f".{stage}"))
+        for stage in row.stages
+    }
     hooks = [
         parts[stage].register_forward_hook(lambda m, i, o, stage=stage: kept.setdefault(stage, o))
         for stage in row.stages
@@ -81,6 +84,7 @@ def make(name: str, row: Row) -> None:
         "library": row.library,
         "options": row.options,
         "input": list(row.input),
+        "pad": row.pad,
         "classes": row.classes,
         "tensors": tensors,
         "versions": {"torch": torch.__version__},

@@ -17,9 +17,10 @@ class Row:
       make: returns the torch module.
       features, logits: of the module and a batch `[n, c, h, w]` (or token ids), as torch tensors.
       input: shape of the batch, channels last.
+      pad: the token id that stands for padding.
       classes: of its classifier; 0: it has none.
       options: fields of our backbone.
-      stages: names of submodules whose outputs are kept; our stages are called so, too.
+      stages: names of submodules whose outputs are kept, or the ends of their names; our stages are called so, too.
       gradients: names of tensors -> our paths of the parameters whose gradients are kept.
       statistics: names of running statistics -> our paths.
     """
@@ -35,6 +36,7 @@ class Row:
     stages: tuple[str, ...] = ()
     gradients: dict[str, str] = dataclasses.field(default_factory=dict)
     statistics: dict[str, str] = dataclasses.field(default_factory=dict)
+    pad: int = 0
 
 
 def pooled(module: Any, x: Any) -> Any:

@@ -142,6 +142,7 @@ def _read(name: str) -> tuple[WeightsFile, dict[str, Any]]:
     from tladapt.models.weights.catalogue import WEIGHTS, by_checksum
     from tladapt.models.weights.files import read_weights_file
     from tladapt.models.weights.hub import here
+    from tladapt.models.weights.packages import find_in_package
     from tladapt.models.weights.places import bring, check_sha256, file_sha256
 
     path, known = Path(name).expanduser(), None
@@ -157,9 +158,12 @@ def _read(name: str) -> tuple[WeightsFile, dict[str, Any]]:
         path = found
         check_sha256(path, known.sha256)
     elif not path.exists():
-        raise MissingDataError(
-            f"There is no file {name!r}, and no registered weights of that name.{suggest(name, WEIGHTS)}"
-        )
+        carried = find_in_package(name)
+        if carried is None:
+            raise MissingDataError(
+                f"There is no file {name!r}, and no registered weights of that name.{suggest(name, WEIGHTS)}"
+            )
+        path = carried
     file = read_weights_file(path)
     digest = file_sha256(file.paths[0]) if len(file.paths) == 1 else ""
     known = known or (by_checksum(digest) if digest else None)

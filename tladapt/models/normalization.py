@@ -1,4 +1,4 @@
-"""Batch normalisation that stays exact far from zero and costs two sweeps forward, two backward."""
+"""Batch normalisation that stays exact far from zero, in two sweeps forward and two backward; layer normalisation."""
 
 from __future__ import annotations
 
@@ -173,3 +173,36 @@ class BatchNorm(nnx.Module):
         """Switch the mode; `nnx.view` calls this."""
         if use_running_average is not None:
             self.use_running_average = use_running_average
+
+
+class LayerNorm(nnx.Module):
+    """Normalise each example by itself over the last axis: `y = scale (x - m) / sqrt(v + epsilon) + bias`.
+
+    m and v are the mean and the biased variance of the d values, in float32 at least; the dtype of the input is kept.
+    The mean is subtracted before squares are taken, so that digits stay where |m| is much larger than the deviation.
+
+    Args:
+      num_features: width d of the last axis.
+      epsilon: added to the variance, > 0; 1e-6 in vision transformers, 1e-5 in PyTorch and CLIP, 1e-12 in BERT.
+      rngs: not used; taken so that the constructor is called as any layer's.
+
+    Source: Ba, Kiros, Hinton, "Layer Normalization", 2016, arXiv 1607.06450.
+
+    Example:
+      >>> LayerNorm(2)(jnp.array([[1.0, 3.0]])).round(3)
+      Array([[-1.,  1.]], dtype=float32)
+    """
+
+    def __init__(self, num_features: int, *, epsilon: float = 1e-5, rngs: nnx.Rngs | None = None):
+        self.num_features, self.epsilon = num_features, epsilon
+        self.scale = nnx.Param(jnp.ones(num_features))
+        self.bias = nnx.Param(jnp.zeros(num_features))
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        if x.ndim < 1 or x.shape[-1] != self.num_features or not jnp.issubdtype(x.dtype, jnp.floating):
+            raise ValueError(f"LayerNorm takes floating [..., {self.num_features}], got {x.dtype} of shape {x.shape}.")
+        wide = _wide(x)
+        centred = wide - wide.mean(-1, keepdims=True)
+        inverse = lax.rsqrt(jnp.square(centred).mean(-1, keepdims=True) + self.epsilon)
+        scale, bias = (_along_last(each[...].astype(wide.dtype), x) for each in (self.scale, self.bias))
+        return (centred * inverse * scale + bias).astype(x.dtype)

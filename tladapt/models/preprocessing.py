@@ -69,6 +69,15 @@ class Preprocessing:
     normalize: str = "imagenet"
     """A name in `NORMALIZATIONS`."""
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of one input."""
+        return (self.size, self.size, 3)
+
+    def fields(self) -> dict[str, Any]:
+        """Return the fields of a backbone that go with it."""
+        return {"normalize": self.normalize}
+
     def crop(self, picture: Any) -> np.ndarray:
         """Return one picture (a path, or `PIL.Image`) as uint8 RGB `[size, size, 3]`; EXIF rotation is not applied."""
         from PIL import Image

@@ -20,7 +20,10 @@ from tladapt.models.backbones.published import Chain, Published
 from tladapt.models.model import Outputs
 from tladapt.models.model import filled as as_drawn
 from tladapt.models.preprocessing import Preprocessing
+from tladapt.models.tokenizers import TextPreprocessing
 from tladapt.models.weights.catalogue import WEIGHTS, PublishedWeights, by_checksum
+from tladapt.models.weights.hub import fetch_beside, obtain
+from tladapt.models.weights.packages import find_in_package
 from tladapt.models.weights.store import flatten
 from tladapt.models.weights.table import Filled, fill
 from tladapt.registry import suggest
@@ -35,7 +38,7 @@ class PretrainedModel(nnx.Module):
       backbone: inputs `[n, ...]` -> features `[n, d]`, by named stages.
       classifier: -> logits `[n, C]`; None where there is none.
       spec: the backbone's options.
-      preprocessing: how pictures become inputs.
+      preprocessing: how pictures or texts become inputs.
       notes: what happened to the weights, for people.
     """
 
@@ -44,16 +47,16 @@ class PretrainedModel(nnx.Module):
         spec: Published,
         backbone: Chain,
         classifier: nnx.Module | None,
-        preprocessing: Preprocessing,
+        preprocessing: Preprocessing | TextPreprocessing,
         notes: tuple[str, ...] = (),
     ):
         self.spec, self.backbone = spec, backbone
         self.classifier: Any = classifier if classifier is not None else nnx.data(None)
         self.preprocessing, self.notes = preprocessing, notes
 
-    def preprocess(self, pictures: Any) -> jax.Array:
-        """Return inputs of paths, pictures or arrays of images; see `Preprocessing`."""
-        return self.preprocessing(pictures)
+    def preprocess(self, raw: Any) -> jax.Array:
+        """Return inputs of paths, pictures or arrays of images, or of texts: `Preprocessing`, `TextPreprocessing`."""
+        return self.preprocessing(raw)
 
     def features(self, x: jax.Array) -> jax.Array:
         """Return features `[n, d]` of inputs `[n, ...]`, as the weights were trained to read them."""
@@ -95,9 +98,14 @@ class Located(NamedTuple):
     sha256: str
     known: PublishedWeights | None
 
+    @property
+    def folder(self) -> Path:
+        """The folder of the weights, where a config.json and a tokenizer may lie beside them."""
+        return self.path if self.path.is_dir() else self.path.parent
+
 
 def locate(weights: str | os.PathLike[str]) -> Located:
-    """Return the file that a name, a hub's id or a path stands for; what is not here is fetched.
+    """Return the file that a name, a path, an installed package or a hub's id stands for; what is not here is fetched.
 
     Raises:
       UnknownNameError, MissingDataError: for what is nowhere, with what to bring and where to put it.
@@ -105,9 +113,9 @@ def locate(weights: str | os.PathLike[str]) -> Located:
     path = Path(weights)
     name = str(weights)
     known = WEIGHTS[name] if name in WEIGHTS else None  # noqa: SIM401  # a registry has no get()
-    if known is not None or not path.exists():
-        from tladapt.models.weights.hub import obtain
-
+    if known is None and not path.exists() and (carried := find_in_package(name)) is not None:
+        path = carried
+    elif known is not None or not path.exists():
         path = obtain(name, known)
     if path.is_dir():
         return Located(path, "", known)
@@ -123,14 +131,18 @@ def _sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def adjusted(spec: Published, known: PublishedWeights | None) -> Published:
-    """Return a backbone with the fields that its weights ask for; a field that is not at its default stays."""
-    if known is None:
-        return spec
-    _check_backbone(spec, known)
-    usual = type(spec)()
-    asked = {name: value for name, value in known.fields().items() if getattr(spec, name) == getattr(usual, name)}
-    return dataclasses.replace(spec, **asked)
+def adjusted(spec: Published, located: Located) -> Published:
+    """Return a backbone with the fields that its weights ask for; a field that is not at its default stays.
+
+    The weights ask by what is registered of them, and by the files beside them (a config.json).
+    """
+    if located.known is not None:
+        _check_backbone(spec, located.known)
+        usual, wanted = type(spec)(), located.known.fields()
+        asked = {name: value for name, value in wanted.items() if getattr(spec, name) == getattr(usual, name)}
+        spec = dataclasses.replace(spec, **asked)
+    fetch_beside(located.path, spec.companions)
+    return spec.configured(located.folder)
 
 
 def _check_backbone(spec: Published, known: PublishedWeights) -> None:
@@ -169,7 +181,8 @@ def pretrained(
 
     Args:
       backbone: its name ("resnet50", "mobilenetv2_100" ...) or the object with its options.
-      weights: a registered name ("torchvision/resnet50"), a hub's id, a file or a folder; None: random parameters.
+      weights: a registered name ("torchvision/resnet50"), a hub's id, a file, a folder, or an installed package that
+        carries the files; None: random parameters.
       classes: of the classifier. None: as many as the weights have. A classifier of another size is drawn anew, and
         `model.notes` says so.
       shape: of one input; None: the size that it was published with.
@@ -193,13 +206,13 @@ def pretrained(
         known = [name for name in BACKBONES if issubclass(BACKBONES[name], Published)]
         raise UsageError(f"backbone {spec.name!r} has no published weights.{suggest(spec.name, known)}")
     located = None if weights is None else locate(weights)
+    spec = spec if located is None else adjusted(spec, located)
     known_weights = None if located is None else located.known
-    spec = adjusted(spec, known_weights)
-    preprocessing = Preprocessing(size=spec.size) if known_weights is None else known_weights.preprocessing
-    preprocessing = dataclasses.replace(preprocessing, normalize=spec.normalize)
-    side = preprocessing.size
+    preprocessing = spec.reads(
+        None if known_weights is None else known_weights.preprocessing, None if located is None else located.folder
+    )
     rngs = nnx.Rngs(0) if rngs is None else rngs
-    shape = tuple(shape) if shape is not None else (side, side, 3)
+    shape = tuple(shape) if shape is not None else preprocessing.shape
 
     def parts(count: int, rngs: nnx.Rngs) -> PretrainedModel:
         network = spec.build(shape, rngs=rngs)
@@ -238,8 +251,9 @@ def classes_in(tensors: dict[str, np.ndarray], spec: Published) -> int:
         for name, tensor in tensors.items()
         if (found := table.place(name)) is not None
     ]
-    sizes = [size for path, size in places if path.startswith("classifier/") and path.endswith("bias")]
-    return int(sizes[0]) if sizes else 0
+    biases = [(path, size) for path, size in places if path.startswith("classifier/") and path.endswith("bias")]
+    last = min(biases, key=lambda found: found[0].count("/"), default=("", 0))  # hidden layers are further down
+    return int(last[1])
 
 
 def backbone_arrays(spec: Published, weights: str | os.PathLike[str], wanted: dict[str, Any]) -> Filled:

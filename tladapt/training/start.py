@@ -110,7 +110,7 @@ def with_options_of_weights(config: Config) -> Config:
     if not is_published(config):
         return config
     assert config.weights is not None
-    return dataclasses.replace(config, backbone=adjusted(config.backbone, locate(config.weights).known))
+    return dataclasses.replace(config, backbone=adjusted(config.backbone, locate(config.weights)))
 
 
 def load_backbone(config: Config, params: PyTree, statistics: PyTree) -> tuple[PyTree, PyTree, list[str]]:

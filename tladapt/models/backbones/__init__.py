@@ -2,28 +2,38 @@
 
 from tladapt.models.backbones.auto import Auto
 from tladapt.models.backbones.base import BACKBONES, Backbone
+from tladapt.models.backbones.bert import Bert
 from tladapt.models.backbones.cifar_resnet import CifarResNet
 from tladapt.models.backbones.digits_cnn import DigitsCNN
+from tladapt.models.backbones.distilbert import DistilBert
 from tladapt.models.backbones.identity import Identity
 from tladapt.models.backbones.lenet import LeNet
 from tladapt.models.backbones.mlp import MLP
 from tladapt.models.backbones.mobilenet_v1 import MobileNetV1
 from tladapt.models.backbones.mobilenet_v2 import MobileNetV2
 from tladapt.models.backbones.published import Chain, Published
+from tladapt.models.backbones.roberta import Roberta
 from tladapt.models.backbones.squeezenet import SqueezeNet
+from tladapt.models.backbones.text import TextEncoder
+from tladapt.models.backbones.text_config import spec_from_config
 
 __all__ = [
     "BACKBONES",
     "MLP",
     "Auto",
     "Backbone",
+    "Bert",
     "Chain",
     "CifarResNet",
     "DigitsCNN",
+    "DistilBert",
     "Identity",
     "LeNet",
     "MobileNetV1",
     "MobileNetV2",
     "Published",
+    "Roberta",
     "SqueezeNet",
+    "TextEncoder",
+    "spec_from_config",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 
 import jax
@@ -13,15 +14,16 @@ from flax import nnx
 from tladapt.errors import UsageError
 from tladapt.models.backbones.base import BACKBONES, Backbone, check_image
 from tladapt.models.layers import Linear
-from tladapt.models.preprocessing import check_normalization, normalize
+from tladapt.models.preprocessing import Preprocessing, check_normalization, normalize
+from tladapt.models.tokenizers import TextPreprocessing
 from tladapt.models.weights.table import Table
 from tladapt.registry import suggest
 
-Stage = Callable[[jax.Array], jax.Array]
+Stage = Callable[..., jax.Array]
 
 
 class Chain(nnx.Module):
-    """A network as a chain of named stages, each of which reads what the one before gives.
+    """A network as a chain of named stages, each of which reads what the one before gives, and what `beside` returns.
 
     Attributes:
       out_features: width d of what the last stage gives.
@@ -34,13 +36,18 @@ class Chain(nnx.Module):
     compute_dtype: Any = jnp.float32
 
     def stages(self) -> Iterator[tuple[str, Stage]]:
-        """Yield the stages in order: the reference's name of each, and a module or function of one array."""
+        """Yield the stages in order: the reference's name of each, and a module or function `(x, *beside) -> x`."""
         raise NotImplementedError(f"{type(self).__name__} must define stages(self).")
+
+    def beside(self, x: jax.Array) -> tuple[jax.Array, ...]:
+        """Return what every stage reads beside its input; by default nothing, in text networks the mask of `x`."""
+        return ()
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """Return features `[n, d]` of inputs `[n, ...]`."""
+        beside = self.beside(x)
         for _, stage in self.stages():
-            x = self._apply(stage, x)
+            x = self._apply(stage, x, *beside)
         return x
 
     def taps(self, x: jax.Array, names: Sequence[str]) -> dict[str, jax.Array]:
@@ -54,10 +61,11 @@ class Chain(nnx.Module):
             if name not in known:
                 raise UsageError(f"{type(self).__name__} has no layer {name!r}.{suggest(name, known)}")
         found: dict[str, jax.Array] = {}
+        beside = self.beside(x)
         for name, stage in self.stages():
             if len(found) == len(set(names)):
                 break
-            x = self._apply(stage, x)
+            x = self._apply(stage, x, *beside)
             if name in names:
                 found[name] = x
         return found
@@ -75,10 +83,10 @@ class Chain(nnx.Module):
             if isinstance(stage, nnx.Module) and id(stage) in places
         )
 
-    def _apply(self, stage: Stage, x: jax.Array) -> jax.Array:
+    def _apply(self, stage: Stage, *inputs: jax.Array) -> jax.Array:
         if self.remat and isinstance(stage, nnx.Module):
-            return nnx.remat(lambda module, x: module(x))(stage, x)
-        return stage(x)
+            return nnx.remat(lambda module, *inputs: module(*inputs))(stage, *inputs)
+        return stage(*inputs)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -90,6 +98,8 @@ class Published(Backbone):
     remat: bool = False
     """Compute blocks again in the backward pass instead of keeping their activations: less memory, more time."""
 
+    companions: ClassVar[tuple[str, ...]] = ()
+    """Small files that are published beside its weights, and are fetched with them."""
     smallest: ClassVar[int] = 32
     """The smallest image that it reads, pixels a side."""
     size: ClassVar[int] = 224
@@ -117,6 +127,22 @@ class Published(Backbone):
     def prepare(self, x: jax.Array) -> jax.Array:
         """Return images `[n, h, w, c]` in [0, 1] as the network reads them: RGB, normalised; grey ones are repeated."""
         return normalize(x, self.normalize)
+
+    def configured(self, folder: Path) -> Published:
+        """Return this backbone with the options that files beside its weights ask for; by default as it is."""
+        return self
+
+    def reads(
+        self, known: Preprocessing | TextPreprocessing | None, folder: Path | None
+    ) -> Preprocessing | TextPreprocessing:
+        """Return how raw data become inputs.
+
+        Args:
+          known: what registered weights were trained to read; None for others.
+          folder: where the weights lie; None: nowhere.
+        """
+        usual = known if isinstance(known, Preprocessing) else Preprocessing(size=self.size)
+        return dataclasses.replace(usual, normalize=self.normalize)
 
     def build(self, shape: tuple[int, ...], *, rngs: nnx.Rngs) -> Chain:
         check_image(self.name, shape, self.smallest)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tladapt.models.preprocessing import Preprocessing
+from tladapt.models.tokenizers import TextPreprocessing
 from tladapt.registry import Registry
 
 
@@ -24,14 +25,16 @@ class PublishedWeights:
     """The hub's id of the repository that holds the file; empty: it is on no hub."""
     url: str = ""
     """The address of the file; empty: it is on a hub, or has to be brought."""
+    package: str = ""
+    """The Python package that carries the file where it is installed; empty: none does."""
     sha256: str = ""
     """Checksum of the file, whole or its first digits; empty: not known."""
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     """Fields of the backbone that differ from its defaults."""
     classes: int = 0
     """Number of classes of its classifier; 0: it has none."""
-    preprocessing: Preprocessing = dataclasses.field(default_factory=Preprocessing)
-    """What it was trained to read; its `normalize` is among the backbone's fields, too."""
+    preprocessing: Preprocessing | TextPreprocessing = dataclasses.field(default_factory=Preprocessing)
+    """What it was trained to read; the `normalize` of images is among the backbone's fields, too."""
     licence: str = ""
     """What its publishers state."""
     source: str = ""
@@ -39,7 +42,7 @@ class PublishedWeights:
 
     def fields(self) -> dict[str, Any]:
         """Return the backbone's fields that these weights ask for."""
-        return {"normalize": self.preprocessing.normalize, **self.options}
+        return {**self.preprocessing.fields(), **self.options}
 
 
 WEIGHTS: Registry[PublishedWeights] = Registry("weights")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from tladapt.errors import MissingDataError, MissingPackageError, UnknownNameError, UsageError
 from tladapt.models.weights.download import download, name_of
 from tladapt.models.weights.files import ENDINGS, FOLDER_FILES, INDEX, weight_map
+from tladapt.models.weights.packages import find_in_package
 from tladapt.models.weights.places import bring, cache_folder, check_sha256, sha256_in_name, weights_folder
 from tladapt.registry import suggest
 
@@ -104,6 +106,8 @@ def here(known: PublishedWeights) -> Path | None:
     """Return the file of registered weights if it is on this machine; nothing is fetched, and no checksum compared."""
     place = hub_id(known.hub)
     path = _brought(known.file, place)
+    if path is None and known.package and (carried := find_in_package(known.package)) is not None:
+        path = carried / known.file
     if path is None and known.url and (kept := cache_folder() / name_of(known.url)).exists():
         path = kept
     if path is None and place is not None:
@@ -114,6 +118,28 @@ def here(known: PublishedWeights) -> Path | None:
         found = try_to_load_from_cache(place.repository, known.file, revision=place.revision or None)
         path = Path(found) if isinstance(found, str) else None
     return path
+
+
+def fetch_beside(path: Path, files: Sequence[str]) -> None:
+    """Fetch small files beside a file in the hub's cache, from its repository and revision.
+
+    Those that the repository lacks, or that cannot be had now, are left out; a file elsewhere has nothing to fetch.
+    """
+    snapshot, repository = path.parent, path.parent.parent.parent.name
+    wanted = [file for file in files if not (snapshot / file).exists()]
+    if snapshot.parent.name != "snapshots" or not repository.startswith("models--") or not wanted:
+        return
+    from huggingface_hub import errors, hf_hub_download
+
+    for file in wanted:
+        try:
+            hf_hub_download(repository.removeprefix("models--").replace("--", "/", 1), file, revision=snapshot.name)
+        except errors.LocalEntryNotFoundError:
+            return  # the hub is out of reach
+        except errors.EntryNotFoundError:
+            continue  # the repository has no such file
+        except (errors.HfHubHTTPError, OSError):
+            return
 
 
 def _refuse(name: str) -> NoReturn:
@@ -131,6 +157,8 @@ def _refuse(name: str) -> NoReturn:
 def _registered(known: PublishedWeights) -> Path:
     place = hub_id(known.hub)
     path = _brought(known.file, place)
+    if path is None and known.package and (carried := find_in_package(known.package)) is not None:
+        path = carried / known.file
     if path is None and known.url:
         path = download(known.url, cache_folder(), sha256=known.sha256)
     elif path is None and place is not None:
