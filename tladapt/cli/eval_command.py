@@ -43,6 +43,8 @@ def command(ctx: click.Context, folder: str, which: str, data: str | None, data_
 
 def _scenario(folder: str, result: Any, data: str | None, data_dir: str | None, options: dict[str, Any]) -> Any:
     """Return what to evaluate on, with a test set that the run's model can read."""
+    import numpy as np
+
     import tladapt
     from tladapt.errors import UsageError
     from tladapt.training.folder import RunFolder
@@ -61,7 +63,7 @@ def _scenario(folder: str, result: Any, data: str | None, data_dir: str | None, 
             f" {_some(scenario.classes)}. Names and order have to be equal."
         )
     shape = tuple(record["shape"])
-    if scenario.test.shape != shape:
+    if result.readable(scenario.test.take(np.arange(1))).shape != shape:
         raise UsageError(
             f"the run in {folder} takes inputs of shape {shape}; those of {scenario.name} are {scenario.test.shape}."
             " Images can be resized as they are loaded (--data.size)."

@@ -15,8 +15,10 @@ from tladapt.data import Domain, Feed, Scenario, examples, feed
 from tladapt.data.augment import check_inputs
 from tladapt.data.doctor import examine
 from tladapt.data.examination import Examination
+from tladapt.data.texts import Texts, tokenized
 from tladapt.errors import UsageError
 from tladapt.methods.base import Method, Start
+from tladapt.models.tokenizers import TextPreprocessing
 from tladapt.penalties import Penalty, SourceClassifier
 from tladapt.penalties.base import SOURCE_CLASSIFIER
 from tladapt.training.anchoring import handed_on, shown
@@ -34,6 +36,7 @@ from tladapt.training.start import (
     load_backbone,
     load_blocks,
     source_classifier,
+    text_preprocessing,
     with_options_of_weights,
 )
 from tladapt.training.state import State, no_fault
@@ -50,6 +53,7 @@ class Assembly:
       scenario: the problem that is trained on (the oracle's twin for a target-only run).
       seen: the same as the steps see it: with features for inputs, where the backbone is frozen.
       frozen: that backbone; None where the steps run it.
+      texts: how texts became the scenario's token ids; None where there were none.
       parts: what the steps are made from; seeds of one config share it.
       spans: the stages with their steps.
       feeds: batches of this seed, by domain.
@@ -65,6 +69,7 @@ class Assembly:
     scenario: Scenario
     seen: Scenario
     frozen: Frozen | None
+    texts: TextPreprocessing | None
     parts: Parts
     spans: tuple[Span, ...]
     feeds: Mapping[str, Feed]
@@ -154,6 +159,10 @@ def assemble(
     """
     asked = config.transfer
     given = config = with_options_of_weights(config.resolved())
+    texts = None if like is None else like.texts
+    if isinstance(scenario.target.x, Texts):
+        texts = texts or text_preprocessing(config)
+        scenario = like.scenario if like is not None else tokenized(scenario, texts.tokenizer, texts.length)
     method: Method = config.method  # type: ignore[assignment]
     recipe: Recipe = config.recipe  # type: ignore[assignment]
     if "oracle" in method.needs and not scenario.is_oracle:
@@ -243,6 +252,7 @@ def assemble(
         scenario=raw,
         seen=scenario,
         frozen=frozen,
+        texts=texts,
         parts=parts,
         spans=laid_out,
         feeds=feeds,

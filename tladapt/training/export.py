@@ -136,6 +136,7 @@ def _comparable(result: Result, given: Any, data_dir: Any) -> np.ndarray:
         domain = _own_target(result, data_dir)
     else:
         domain = given if isinstance(given, Domain) else Domain(given)
+    domain = result.readable(domain)
     index = np.linspace(0, len(domain) - 1, min(CHECKED, len(domain))).astype(np.int64)
     x = as_input(examples(domain, index))
     if x.shape[1:] != result.predictor.network.shape:

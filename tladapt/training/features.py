@@ -10,7 +10,7 @@ import dataclasses
 import functools
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,7 +26,9 @@ from tladapt.errors import UsageError
 from tladapt.methods.base import Sizes
 from tladapt.models import Model, build_model
 from tladapt.models.backbones import Identity
+from tladapt.models.backbones.text import TextNetwork
 from tladapt.models.compile import jit as compiled
+from tladapt.models.text_features import by_length
 from tladapt.training.config import Config, Recipe, describe
 from tladapt.training.evaluate import Predictor, Weights
 from tladapt.training.folder import checksum
@@ -146,30 +148,8 @@ def extract(config: Config, scenario: Scenario, watch: Watch | None = None) -> E
     """
     check(config)
     frozen = frozen_backbone(config, scenario.target.shape)
-    done: dict[int, np.ndarray] = {}
-
-    def featured(domain: Domain | None) -> Domain | None:
-        if domain is None:
-            return None
-        if id(domain.x) not in done:
-            done[id(domain.x)] = features_of(config, frozen, domain, watch)
-        return dataclasses.replace(domain, x=done[id(domain.x)])
-
-    sources = tuple(domain for domain in map(featured, scenario.source) if domain is not None)
-    target = featured(scenario.target)
-    assert target is not None
-    twin = Scenario(
-        sources,
-        target,
-        featured(scenario.test),
-        validation=featured(scenario.validation),
-        classes=scenario.classes,
-        name=scenario.name,
-        task=scenario.task,
-        origin=scenario.origin,
-    )
-    twin.is_oracle = scenario.is_oracle
-    return Extracted(inner_config(config), twin, frozen)
+    seen = scenario.with_inputs(lambda x, called: features_of(config, frozen, x, called, watch))
+    return Extracted(inner_config(config), seen, frozen)
 
 
 def frozen_backbone(config: Config, shape: tuple[int, ...]) -> Frozen:
@@ -207,43 +187,43 @@ def _code() -> str:
     return found.hexdigest()
 
 
-def _stem(config: Config, domain: Domain, view: int, augment: str) -> str | None:
-    """Return under which name the features of a domain are cached; None for inputs that have no checksum."""
-    if not isinstance(domain.x, np.ndarray):
+def _stem(config: Config, x: Any, view: int, augment: str) -> str | None:
+    """Return under which name the features of some inputs are cached; None for inputs that have no checksum."""
+    if not isinstance(x, np.ndarray):
         return None
     recipe: Recipe = config.recipe  # type: ignore[assignment]
     key = {
         "weights": weights_checksum(config),
         "backbone": describe(config.backbone),
         "precision": recipe.precision,
-        "inputs": checksum({"x": domain.x}),
+        "inputs": checksum({"x": x}),
         "view": [view, augment] if view else [],
         "code": _code(),
     }
     return "features-" + hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:40]
 
 
-def features_of(config: Config, frozen: Frozen, domain: Domain, watch: Watch | None = None) -> np.ndarray:
-    """Return the features of a domain, `[n, d]`, or `[n, 1 + views, d]` where views are asked for; cached on disk."""
+def features_of(config: Config, frozen: Frozen, x: Any, called: str, watch: Watch | None = None) -> np.ndarray:
+    """Return the features of inputs, `[n, d]`, or `[n, 1 + views, d]` where views are asked for; cached on disk."""
     recipe: Recipe = config.recipe  # type: ignore[assignment]
     augment = recipe.augment if recipe.augment != "none" else config.method.augmentation  # type: ignore[union-attr]
-    views = [_one_view(config, frozen, domain, view, augment, watch) for view in range(1 + config.views)]
+    views = [_one_view(config, frozen, x, view, augment, called, watch) for view in range(1 + config.views)]
     return views[0] if not config.views else np.stack(views, axis=1)
 
 
 def _one_view(
-    config: Config, frozen: Frozen, domain: Domain, view: int, augment: str, watch: Watch | None
+    config: Config, frozen: Frozen, x: Any, view: int, augment: str, called: str, watch: Watch | None
 ) -> np.ndarray:
-    name = f"features of {domain.name or 'a domain'}" + (f", view {view}" if view else "")
-    stem = _stem(config, domain, view, augment)
+    name = f"features of {called}" + (f", view {view}" if view else "")
+    stem = _stem(config, x, view, augment)
 
     def compute() -> dict[str, np.ndarray]:
-        return {"features": _computed(frozen.model, domain, view, augment, name, watch)}
+        return {"features": _computed(frozen.model, x, view, augment, name, watch)}
 
     return (compute() if stem is None else cached_arrays(stem, ["features"], compute))["features"]
 
 
-def _computed(model: Model, domain: Domain, view: int, augment: str, name: str, watch: Watch | None) -> np.ndarray:
+def _computed(model: Model, x: Any, view: int, augment: str, name: str, watch: Watch | None) -> np.ndarray:
     """Return the features `[n, d]` of one view of each example, float32."""
     change = AUGMENTATIONS[augment]
 
@@ -252,16 +232,29 @@ def _computed(model: Model, domain: Domain, view: int, augment: str, name: str, 
         x = change(key, x) if view else x
         return model.body(model.read(x))
 
-    count, size = len(domain), min(BATCH, len(domain))
-    step = compiled(run, convolutions=True)
+    step, count, done = compiled(run, convolutions=True), len(x), 0
     key = jax.random.fold_in(jax.random.key(0), view)  # of the cache, not of a run: seeds share views
-    rows = []
-    for first in range(0, count, size):
-        index = np.minimum(np.arange(first, first + size), count - 1)  # the last batch is filled up
-        rows.append(np.asarray(step(model, examples(domain, index), jax.random.fold_in(key, first))))
+    found: np.ndarray | None = None
+    for rows, batch in _batches(model, x):
+        features = np.asarray(step(model, batch, jax.random.fold_in(key, int(rows[0]))))[: len(rows)]
+        found = np.zeros((count, features.shape[1]), np.float32) if found is None else found
+        found[rows] = features
+        done += len(rows)
         if watch is not None:
-            watch(name, min(first + size, count), count)
-    return np.concatenate(rows)[:count].astype(np.float32)
+            watch(name, done, count)
+    assert found is not None
+    return found
+
+
+def _batches(model: Model, x: Any) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield positions and inputs, the last batch filled up; texts go by length, without most of their padding."""
+    if isinstance(model.backbone, TextNetwork):
+        yield from by_length(np.asarray(x), model.backbone.pad_id, batch_size=BATCH)
+        return
+    domain, count, size = Domain(x), len(x), min(BATCH, len(x))
+    for first in range(0, count, size):
+        rows = np.arange(first, first + size)
+        yield rows[rows < count], examples(domain, np.minimum(rows, count - 1))
 
 
 def notes(config: Config, frozen: Frozen, params: Mapping[str, PyTree]) -> list[str]:

@@ -54,6 +54,7 @@ def finish(keeper: Keeper, state: State, layout: Layout, started: float) -> Resu
         weights=adapted,
         predictor=predictor,
         folder=None if keeper.folder is None else keeper.folder.path,
+        texts=assembly.texts,
     )
     if keeper.folder is not None:
         try:

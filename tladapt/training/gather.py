@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tladapt.data import Scenario, load
+from tladapt.data.texts import Texts, tokenized
 from tladapt.errors import RunFolderError, UsageError
 from tladapt.registry import suggest
 from tladapt.training.checkpoint import Checkpoints
 from tladapt.training.config import PARTS, Config, config_from_json
 from tladapt.training.folder import RunFolder
 from tladapt.training.keeper import data_checksums
+from tladapt.training.start import text_preprocessing
 
 Folders = Sequence[str | os.PathLike[str]] | str | os.PathLike[str]
 
@@ -117,6 +119,14 @@ def own_data(run: Run, data_dir: str | os.PathLike[str] | None) -> Scenario:
             " tladapt.select(folders, scenario), or --data NAME."
         )
     return load(about["data"], data_dir, **about["options"])
+
+
+def readable(run: Run, scenario: Scenario) -> Scenario:
+    """Return a scenario with token ids in the place of texts, as the run's own tokenizer makes them."""
+    if not isinstance(scenario.target.x, Texts):
+        return scenario
+    texts = text_preprocessing(run.config)
+    return tokenized(scenario, texts.tokenizer, texts.length)
 
 
 def check_data(runs: Sequence[Run], scenario: Scenario) -> None:

@@ -32,6 +32,7 @@ def record_of(assembly: Assembly, seed: int) -> dict[str, Any]:
             "classes": list(scenario.classes),
             "shape": list(scenario.target.shape),
             "dtype": str(examples(scenario.target, np.array([0])).dtype),
+            **({"texts": True} if assembly.texts is not None else {}),
             "oracle": scenario.is_oracle,
             "data": scenario.origin.get("name"),
             "options": dict(scenario.origin.get("options", {})),

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tladapt.data import Domain
+from tladapt.data.texts import Texts
 from tladapt.errors import RunFolderError, UsageError
 from tladapt.evaluation import choose, oracle
 from tladapt.evaluation.metrics import softmax
+from tladapt.models.tokenizers import TOKENIZER_FILES, TextPreprocessing
 from tladapt.models.weights import load_arrays, save_arrays
 from tladapt.penalties.base import SOURCE_CLASSIFIER
 from tladapt.training.checkpoint import Checkpoints
@@ -44,6 +47,7 @@ class Result:
       weights: parameters, statistics and memory that predictions are made from.
       predictor: the compiled model.
       folder: where the run is; None where nothing was written.
+      texts: how texts become what the model reads; None for other inputs.
     """
 
     config: Config
@@ -53,15 +57,24 @@ class Result:
     weights: Weights
     predictor: Predictor
     folder: Path | None = None
+    texts: TextPreprocessing | None = None
 
     def _outputs(self, x: Any) -> Any:
         domain, shape = x if isinstance(x, Domain) else Domain(x), self.predictor.network.shape
+        domain = self.readable(domain)
         if domain.shape != shape:
             raise UsageError(
                 f"the model reads inputs of shape [n, {', '.join(map(str, shape))}], got"
                 f" [{', '.join(map(str, (len(domain), *domain.shape)))}]."
             )
         return self.predictor.outputs(self.weights, domain, "target")
+
+    def readable(self, domain: Domain) -> Domain:
+        """Return a domain with token ids in the place of texts."""
+        if self.texts is None or not isinstance(domain.x, Texts):
+            return domain
+        ids = self.texts.tokenizer.encode(list(domain.x), self.texts.length)
+        return dataclasses.replace(domain, x=ids)
 
     def logits(self, x: Any) -> np.ndarray:
         """Return logits `[n, C]` for inputs of the target, in the form that its `Domain` had (uint8 images, floats)."""
@@ -96,6 +109,10 @@ def save_model(folder: RunFolder, result: Result, record: dict[str, Any], assemb
         folder.path / "model" / "model.safetensors",
         {k: np.asarray(v) for k, v in flat(result.weights._asdict()).items()},
     )
+    if result.texts is not None and result.texts.folder is not None:
+        for name in TOKENIZER_FILES:
+            if (result.texts.folder / name).is_file():
+                shutil.copyfile(result.texts.folder / name, folder.path / "model" / name)
     folder.write_json("model/config.json", about)
 
 
@@ -129,7 +146,10 @@ def open_run(folder: str | os.PathLike[str], *, which: str | int = "last", **obj
     )
     history = place.rows()
     weights = _weights(place, network, config, history, which, int(record["seed"]))
-    return Result(config, classes, summary, history, weights, predictor, place.path)
+    texts = None
+    if record["scenario"].get("texts"):
+        texts = TextPreprocessing(length=record["scenario"]["shape"][0], folder=place.path / "model")
+    return Result(config, classes, summary, history, weights, predictor, place.path, texts)
 
 
 def _weights(

@@ -19,7 +19,7 @@ from tladapt.training.assemble import build, held_out
 from tladapt.training.checkpoint import Checkpoints
 from tladapt.training.evaluate import Evaluator, Predictor, Weights
 from tladapt.training.features import extract, features_of
-from tladapt.training.gather import Folders, Run, check_data, gather, own_data
+from tladapt.training.gather import Folders, Run, check_data, gather, own_data, readable
 from tladapt.training.result import read_weights, weights_like
 
 Watcher = Callable[[int, int, str], None]
@@ -142,6 +142,7 @@ def select(
         raise RunFolderError(f"there is no checkpoint to choose from. {' '.join(notes)}")
     chosen = _validators(validators)
     scenario = own_data(runs[0], data_dir) if scenario is None else scenario
+    scenario = readable(runs[0], scenario)
     check_data(runs, scenario)
     candidates, answers = _candidates(runs, scenario, chosen, notes, watcher)
     if not candidates:
@@ -223,7 +224,7 @@ def _evaluator(
     seed, config = int(run.record["seed"]), run.config
     if config.transfer == "features":
         whole, (config, scenario, frozen) = config, extract(config, scenario)
-        test = test and dataclasses.replace(test, x=features_of(whole, frozen, test))
+        test = test and dataclasses.replace(test, x=features_of(whole, frozen, test.x, test.name))
     sources, validation = held_out(scenario, seed)
     counts = (len(sources), sum(len(domain) for domain in sources), len(scenario.target))
     network, predictor = build(config, scenario.target.shape, len(scenario.classes), counts, seed)

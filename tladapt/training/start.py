@@ -15,7 +15,9 @@ from flax import nnx
 from tladapt.errors import UsageError
 from tladapt.models import Linear, pretrained
 from tladapt.models.backbones import Published
+from tladapt.models.backbones.text import TextEncoder
 from tladapt.models.pretrained import adjusted, backbone_arrays, locate
+from tladapt.models.tokenizers import TextPreprocessing
 from tladapt.models.weights import load_arrays
 from tladapt.penalties import SourceClassifier
 from tladapt.penalties.base import BACKBONE
@@ -111,6 +113,29 @@ def with_options_of_weights(config: Config) -> Config:
         return config
     assert config.weights is not None
     return dataclasses.replace(config, backbone=adjusted(config.backbone, locate(config.weights)))
+
+
+def text_preprocessing(config: Config) -> TextPreprocessing:
+    """Return how texts become what the backbone of a config reads: by the tokenizer beside its weights.
+
+    Raises:
+      UsageError: for a backbone that reads no texts, or has no weights, whose tokenizer it would be.
+    """
+    spec = config.backbone
+    if not isinstance(spec, TextEncoder):
+        raise UsageError(
+            f"these data are texts, and backbone {getattr(spec, 'name', spec)!r} reads none. Use one that does, with"
+            " its weights: --backbone all-MiniLM-L6-v2 --weights sentence-transformers/all-MiniLM-L6-v2."
+        )
+    if config.weights is None:
+        raise UsageError(
+            f"backbone {spec.name!r} reads token ids, and the tokenizer comes with its weights. Name them (--weights),"
+            " or turn texts into ids first: tladapt.data.tokenized(scenario, tokenizer, length)."
+        )
+    located = locate(config.weights)
+    found = spec.reads(None if located.known is None else located.known.preprocessing, located.folder)
+    assert isinstance(found, TextPreprocessing)
+    return found
 
 
 def load_backbone(config: Config, params: PyTree, statistics: PyTree) -> tuple[PyTree, PyTree, list[str]]:
