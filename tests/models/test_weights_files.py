@@ -155,6 +155,18 @@ def test_a_checkpoint_is_unwrapped(tmp_path, form):
     }
 
 
+def test_what_newer_pickles_and_python_2_write(tmp_path):
+    sets = b"\x8f(K\x01K\x02\x90" + b"(K\x01\x91" + b"\x86"  # EMPTY_SET with ADDITEMS, FROZENSET, both in a tuple
+    memo = b"\x8c\x01x\x940h\x00"  # SHORT_BINUNICODE, MEMOIZE, POP, and back from the memory
+    old = (
+        name("collections", "OrderedDict") + b"(((U\x01aI1\nl(U\x01bL2L\nlltR"
+    )  # lists of pairs, as Python 2 reduced it
+    content = dict_of({"w": tensor(storage("0", 24), (24,), (1,)), "sets": sets, "memo": memo, "old": old})
+    file = read_weights_file(zip_form(tmp_path / "a.pth", content, {"0": VALUES.tobytes()}))
+    assert_same(file.tensors["w"], VALUES)
+    assert file.metadata == {"memo": "x"}
+
+
 def test_a_prefix_that_not_all_have_stays(tmp_path):
     save_arrays(tmp_path / "a.safetensors", {"module.a": VALUES, "b": VALUES})
     assert set(read_weights_file(tmp_path / "a.safetensors").tensors) == {"module.a", "b"}
