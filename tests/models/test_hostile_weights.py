@@ -248,8 +248,11 @@ SHAPES_OF_DATA = {
 @pytest.mark.parametrize("kind", SHAPES_OF_DATA)
 def test_containers_without_end(tmp_path, kind):
     whole = SHAPES_OF_DATA[kind]
-    assert isinstance(refused(zip_form(tmp_path / "a.pth", whole)), DamagedDataError if "key" in kind else UsageError)
-    if kind != "a deep key":  # beside tensors they are no harm
+    error = refused(zip_form(tmp_path / "a.pth", whole))
+    if kind == "a deep key":  # to hash it would overflow the stack
+        assert "a dict with a key of type tuple" in str(error)
+    else:  # beside tensors they are no harm
+        assert isinstance(error, UsageError)
         path = zip_form(tmp_path / "b.pth", dict_of({"w": GOOD, "more": whole}), {"0": RAW})
         assert list(read_weights_file(path).tensors) == ["w"]
 
@@ -263,7 +266,7 @@ def test_too_many_opcodes():
 BROKEN = {
     "no end": b"",
     "a text that says more": b"X\xff\xff\xff\x7fab",
-    "a text that says everything": b"\x8d" + b"\xff" * 7 + b"\x7fab",
+    "a text that says everything": b"\x8d" + struct.pack("<Q", 2**45) + b"ab",
     "nothing on the stack": b"0.",
     "no mark": b"t.",
     "a memory that was never filled": b"h\x05.",

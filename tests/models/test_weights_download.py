@@ -143,6 +143,8 @@ def test_a_server_without_ranges_begins_anew(server, places):
 def test_without_a_checksum_nothing_is_pieced_together(server, places):
     server.files["/net.pth"] = CONTENT
     server.breaks = [100_000]
+    places.mkdir(parents=True)
+    (places / "net.pth.part").write_bytes(b"of another file")
     assert download(f"{server.address}/net.pth", places).read_bytes() == CONTENT
     assert [asked for *_, asked in server.asked] == ["", ""]
 
