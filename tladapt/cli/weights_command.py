@@ -52,7 +52,9 @@ def list_weights(backbone: str | None, as_json: bool) -> None:
     for record in [] if as_json else records:
         click.echo(click.style(record["name"], bold=True))
         for line in _words(record):
-            click.echo("    " + line if "://" in line else click.wrap_text(line, 80, "    ", "      "))
+            click.echo(click.wrap_text(line, 80, "    ", "      "))
+        place = f"here: {record['path']}" if record["path"] else f"not here, {_address(record)}"
+        click.echo(f"    file: {record['file']}, {place}")  # not wrapped: paths and addresses are copied
 
 
 def _record(known: PublishedWeights) -> dict[str, Any]:
@@ -64,14 +66,16 @@ def _record(known: PublishedWeights) -> dict[str, Any]:
     return {name: getattr(known, name) for name in names} | {"path": None if place is None else str(place)}
 
 
+def _address(record: dict[str, Any]) -> str:
+    return str(record["url"] or (f"on the hub: {record['hub']}" if record["hub"] else "has to be brought"))
+
+
 def _words(record: dict[str, Any]) -> list[str]:
     classes = f"{record['classes']} classes" if record["classes"] else "features only"
-    address = record["url"] or (f"on the hub: {record['hub']}" if record["hub"] else "has to be brought")
     return [
         f"backbone: {record['backbone']}, {classes}",
         f"licence: {record['licence'] or 'not stated'}",
         f"source: {record['source'] or 'not stated'}",
-        f"file: {record['file']}, {'here: ' + record['path'] if record['path'] else 'not here, ' + address}",
     ]
 
 

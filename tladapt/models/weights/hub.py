@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
+import socket
+import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
+from urllib.parse import urlsplit
 
 from tladapt.errors import MissingDataError, MissingPackageError, UnknownNameError, UsageError
 from tladapt.models.weights.download import download, name_of
@@ -187,6 +191,21 @@ def _brought(file: str, place: HubId | None = None) -> Path | None:
     return next((path for path in found if path.exists()), None)
 
 
+def _out_of_reach(endpoint: str) -> str:
+    """Return why no connection can be made, in words; empty: it can, or a proxy will tell.
+
+    The hub's own package tries again for half a minute, with a warning each time, before it says that.
+    """
+    parts = urlsplit(endpoint)
+    if urllib.request.getproxies() or parts.hostname is None:
+        return ""
+    try:
+        socket.create_connection((parts.hostname, parts.port or (80 if parts.scheme == "http" else 443)), 10).close()
+    except OSError as problem:
+        return f"no connection to {parts.hostname}: {problem}"
+    return ""
+
+
 def _from_hub(place: HubId, name: str, sha256: str = "") -> Path:
     """Return a file of the hub, through huggingface_hub's own cache; where no file is named, that of the weights."""
     instead = bring(place.file or FOLDER_FILES[0], place.address, folder=place.folder, sha256=sha256)
@@ -197,11 +216,19 @@ def _from_hub(place: HubId, name: str, sha256: str = "") -> Path:
             f"The weights {name!r} are on the Hugging Face hub, and fetching them needs the package huggingface_hub:"
             f" pip install 'tladapt[hub]'. Or do without: {instead}"
         ) from None
-    offline = ""
+    endpoint = os.environ.get("HF_ENDPOINT") or None
+    offline = _out_of_reach(endpoint or HUB)
 
     def get(file: str) -> Path:
-        revision = place.revision or None
-        return Path(hf_hub_download(place.repository, file, revision=revision, local_files_only=bool(offline)))
+        return Path(
+            hf_hub_download(
+                place.repository,
+                file,
+                revision=place.revision or None,
+                endpoint=endpoint,
+                local_files_only=bool(offline),
+            )
+        )
 
     try:
         for file in (place.file,) if place.file else FOLDER_FILES:

@@ -28,7 +28,7 @@ def file_format(path: Path) -> Literal["safetensors", "torch", "npz", "keras"]:
     _refuse_text(path, head, size)
     if head.startswith(_HDF5):
         return "keras"
-    if head.startswith(b"PK\x03\x04"):
+    if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         return _kind_of_zip(path)
     if head[257:262] == b"ustar":
         raise UsageError(

@@ -202,6 +202,16 @@ class _Machine:
     def _list(self, _: Any) -> None:
         self.stack.append(self.pop_to_mark())
 
+    def _empty_set(self, _: Any) -> None:
+        self.stack.append([])  # a set stays a list: its values would have to be hashed
+
+    def _frozenset(self, _: Any) -> None:
+        self.stack.append(self.pop_to_mark())
+
+    def _additems(self, _: Any) -> None:
+        values = self.pop_to_mark()
+        self.top(list, "fills a set").extend(values)
+
     def _append(self, _: Any) -> None:
         value = self.pop()
         self.top(list, "appends to a list").append(value)

@@ -46,7 +46,7 @@ def read_torch(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """
     try:
         with open(path, "rb") as file:
-            return _read_zip(path) if file.read(4) == b"PK\x03\x04" else _read_legacy(file, path)
+            return _read_zip(path) if file.read(2) == b"PK" else _read_legacy(file, path)
     except PickleBrokenError as problem:
         raise DamagedDataError(
             f"{path} is a truncated or garbled file of torch.save: {problem}. Fetch it again."
