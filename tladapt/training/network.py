@@ -136,6 +136,7 @@ class Network:
       source_classifier: the one that the starting weights came with, where the penalty asks for it.
 
     Attributes:
+      dtype: what the backbone reads, "float32" or "int32" (token ids).
       freezing: what stands still when.
       layers: names of the backbone's stages that have parameters, in order; () where it does not name them.
       taps: the layers whose outputs the penalty looks at.
@@ -171,6 +172,7 @@ class Network:
             classifier=classifier,
         )
         self.shape, self.policy = shape, _policy(method, recipe, model)
+        self.dtype: str = getattr(config.backbone, "dtype", "float32")
         frozen = self.policy.statistics == "frozen"
         width = model.out_features
         self.sizes = Sizes(
