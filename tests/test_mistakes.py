@@ -81,6 +81,14 @@ MISTAKES: dict[str, tuple[Callable[[], Any], str]] = {
         r"term 'discrepancy' must be a scalar, got shape \(128,\). Take its mean",
     ),
     "views of vectors": (lambda: run(method="mean_teacher"), r"Vectors can have 'noise': --recipe.augment noise"),
+    "pixels that are none": (
+        lambda: run(recipe=tladapt.Recipe(augment="flip+color_jitter")),
+        r"'color_jitter' takes inputs for pixels in \[0, 1\], and they go from -",
+    ),
+    "options of an augmentation": (
+        lambda: tladapt.Recipe(augment="rotation(angle=3)"),
+        r"augmentation 'rotation' has no option 'angle'.* Options: degrees",
+    ),
     "a sum that is none": (
         lambda: tladapt.methods.combine(tladapt.methods.shot(), tladapt.methods.dann()),
         "'shot' has 2 stage",

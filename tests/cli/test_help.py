@@ -61,6 +61,7 @@ def test_version():
         ("validators", ("im  ", "source_accuracy")),
         ("recipes", ("--recipe.batchnorm joint", "batchnorm=separate", "per_domain  forward=separate")),
         ("penalties", ("--penalty.classifier true",)),
+        ("augmentations", ("pixels=2  ", "ratio=1.33", '--recipe.augment "flip+rotation(degrees=10)"', "randaugment")),
     ],
 )
 def test_lists_are_readable(kind, expected, monkeypatch):

@@ -127,7 +127,10 @@ def write_texts(folder: Path, kind: str) -> None:
     for name in ("books", "dvd", "electronics", "kitchen_&_housewares"):
         for label, stars in (("negative", 1.0), ("positive", 5.0)):
             found = [review(f"{name} {label} {i}", f"It is\n{i} & caf\u00e9.", stars) for i in (0, 1)]
-            found += found[:1] if (name, label) == ("books", "negative") else []
+            if name == "books":  # one text twice in a class, one in both classes
+                found += (
+                    found[:1] if label == "negative" else [review("books negative 1", "It is\n1 & caf\u00e9.", 5.0)]
+                )
             members[f"{name}/{label}.review"] = "".join(found).encode("latin-1" if name == "dvd" else "utf-8")
         members[f"{name}/unlabeled.review"] = b"<review></review>"
     if kind == "folder":
@@ -168,7 +171,8 @@ def test_limits_and_repeated_texts(tmp_path):
         (source,) = load("amazon-text:books-dvd", tmp_path, verify=False, **options).source
         return [text.split("\n")[0][6:] for text in source.x], source.y.tolist()
 
-    assert books() == (["negative 0", "negative 1", "negative 0", "positive 0", "positive 1"], [0, 0, 0, 1, 1])
+    all_titles = ["negative 0", "negative 1", "negative 0", "positive 0", "positive 1", "negative 1"]
+    assert books() == (all_titles, [0, 0, 0, 1, 1, 1])
     assert books(deduplicate=True)[0] == ["negative 0", "negative 1", "positive 0", "positive 1"]
     assert books(limit=1) == (["negative 0", "positive 0"], [0, 1])
     assert books(limit="2", deduplicate="yes")[1] == [0, 0, 1, 1]

@@ -139,7 +139,9 @@ def test_parts_have_their_share_of_the_area_and_their_proportions():
     assert 0.2 < share.min() < 0.3 and 0.9 < share.max() <= 1.001
     assert 1 / 1.51 < proportions.min() < 0.75 and 1.3 < proportions.max() < 1.51
     top = made[:, 15, 15, 0] - (15.5 * height / 40 - 0.5)
+    left = made[:, 20, 10, 1] - (10.5 * width / 30 - 0.5)
     assert top.min() > -0.01 and (top + height).max() < 40.01
+    assert left.min() > -0.01 and (left + width).max() < 30.01
 
 
 def photograph(seed: int = 0) -> np.ndarray:

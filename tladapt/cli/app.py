@@ -17,7 +17,7 @@ COMMANDS = {
     "export": "Write a run's model to one file: stablehlo or safetensors.",
     "select": "Compare what every validator chooses among the checkpoints of runs.",
     "schedules": "Show how the schedules of lambda and of the learning rate differ, as a table or a page.",
-    "list": "List methods, backbones, data, validators, recipes or penalties.",
+    "list": "List methods, backbones, data, validators, recipes, penalties or augmentations.",
     "weights": "List published weights, show what is in a weight file, check whether it fits a backbone.",
     "doctor": "Examine data before training: ranges, classes, equal examples, shift.",
     "report": "Write one page about a run, or a comparison of runs.",

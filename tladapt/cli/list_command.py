@@ -16,6 +16,7 @@ KINDS = {
     "validators": "validator",
     "recipes": "recipe",
     "penalties": "penalty",
+    "augmentations": "augmentation",
 }
 
 
@@ -34,6 +35,8 @@ def command(kind: str, as_json: bool, data_dir: str | None) -> None:
         click.echo(json.dumps(entries, indent=1))
         return
     lines = _recipes(entries) if kind == "recipes" else _entries(entries, KINDS[kind])
+    if kind == "augmentations":
+        lines += ["", *_wrapped("Together:", '--recipe.augment "flip+rotation(degrees=10)" mirrors, then turns.')]
     plain = False if os.environ.get("NO_COLOR") else None
     click.echo("\n".join(line.rstrip() for line in lines), color=plain)
 
@@ -58,7 +61,8 @@ def _options(options: list[dict[str, Any]], group: str) -> list[str]:
     rows = []
     for option in options:
         choices = f" One of: {option['type']}." if option["choices"] else ""
-        rows.append((f"--{group}.{option['name']} {option['shown']}", f"{option['help']}{choices}"))
+        typed = f"{option['name']}={option['shown']}" if group == "augmentation" else None
+        rows.append((typed or f"--{group}.{option['name']} {option['shown']}", f"{option['help']}{choices}"))
     if rows:
         formatter.write_dl(rows, col_max=34)
     return formatter.getvalue().splitlines()

@@ -18,7 +18,7 @@ def listing(kind: str, data_dir: str | None = None) -> list[Record]:
     """Return the entries of one kind: name, summary, and options with type, default and help.
 
     Args:
-      kind: "methods", "backbones", "data", "validators", "recipes" or "penalties".
+      kind: "methods", "backbones", "data", "validators", "recipes", "penalties" or "augmentations".
       data_dir: where data sets are, for "data"; None: the variable TLADAPT_DATA.
     """
     if kind == "data":
@@ -28,6 +28,8 @@ def listing(kind: str, data_dir: str | None = None) -> list[Record]:
             {"name": name, "summary": RECIPE_NOTES.get(name, ""), "options": recipe_fields(RECIPES[name])}
             for name in RECIPES
         ]
+    if kind == "augmentations":
+        return _augmentations()
     registry: Any
     if kind == "methods":
         from tladapt.methods import METHODS as registry
@@ -40,6 +42,19 @@ def listing(kind: str, data_dir: str | None = None) -> list[Record]:
     return [
         {"name": name, "summary": _summary(registry[name]), "options": options(registry[name])} for name in registry
     ]
+
+
+def _augmentations() -> list[Record]:
+    """Return the registered augmentations; a function has no options."""
+    from tladapt.data import AUGMENTATIONS
+
+    found = []
+    for name in AUGMENTATIONS:
+        made: Any = AUGMENTATIONS[name]
+        is_choice = dataclasses.is_dataclass(made)
+        summary = _summary(type(made) if is_choice else made)
+        found.append({"name": name, "summary": summary, "options": options(type(made)) if is_choice else []})
+    return found
 
 
 def _summary(kind: Any) -> str:

@@ -158,7 +158,10 @@ def rounded_width(channels: float, divisor: int = 8) -> int:
 
 def _check_floating(layer: str, x: jax.Array, features: int) -> None:
     if not jnp.issubdtype(x.dtype, jnp.floating):
-        raise TypeError(f"{layer} takes floating inputs, got {x.dtype}; read 8-bit images as x / 255.")
+        raise TypeError(
+            f"{layer} takes floating inputs, got {x.dtype}; read 8-bit images as x / 255, and"
+            " numbers that are no token ids as float32."
+        )
     if x.shape[-1] != features:
         raise ValueError(f"{layer} was made for {features} input features on the last axis, got {x.shape=}.")
 

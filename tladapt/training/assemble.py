@@ -171,6 +171,7 @@ def assemble(
     _check_policy(method, recipe, laid_out)
     examination = examine(scenario, standardize=recipe.standardize) if like is None else like.data
     examination.raise_if_stopped()
+    _check_kind(config.backbone, scenario)
     augment = method.augmentation if recipe.augment == "none" else recipe.augment
     for facts in examination.domains:
         check_inputs(augment, low=facts.minimum, high=facts.maximum)
@@ -263,6 +264,23 @@ def assemble(
         compiled=compiled,
         data=examination,
     )
+
+
+def _check_kind(backbone: Any, scenario: Scenario) -> None:
+    """Refuse texts, and a network for token ids where the inputs are numbers, or the other way round."""
+    if scenario.target.is_text:
+        raise UsageError(
+            f"{scenario.name} is text, and a model reads token ids: tladapt.data.tokenized(scenario, tokenizer, length)"
+            " makes them."
+        )
+    reads, called = getattr(backbone, "dtype", None), getattr(backbone, "name", "")
+    if reads == "int32" and not scenario.target.holds_indices:
+        raise UsageError(f"backbone {called!r} reads token ids, and {scenario.name} has none: they are int32.")
+    if reads == "float32" and scenario.target.holds_indices:
+        raise UsageError(
+            f"backbone {called!r} reads numbers, and the inputs of {scenario.name} are int32, which stands for token"
+            " ids. Name a text backbone, or give numbers as float32."
+        )
 
 
 def _check_policy(method: Method, recipe: Recipe, laid_out: tuple[Span, ...]) -> None:

@@ -120,7 +120,7 @@ class Predictor:
 
     def check(self, weights: Weights) -> None:
         """Look, without computing, at whether the method's prediction goes with the BatchNorm policy."""
-        x = jax.ShapeDtypeStruct((2, *self.network.shape), jnp.float32)
+        x = jax.ShapeDtypeStruct((2, *self.network.shape), self.network.dtype)
         jax.eval_shape(lambda weights, x: self.call(weights, x, "target"), weights, x)
 
     def adapted(self, weights: Weights, target: Domain) -> Weights:

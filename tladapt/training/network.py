@@ -136,6 +136,7 @@ class Network:
       source_classifier: the one that the starting weights came with, where the penalty asks for it.
 
     Attributes:
+      dtype: what the backbone reads, "float32" or "int32" (token ids).
       freezing: what stands still when.
       backbone_features: width of what the backbone gives.
       layers: names of the backbone's stages that have parameters, in order; () where it does not name them.
@@ -174,6 +175,7 @@ class Network:
             draw=not (isinstance(config.backbone, Backbone) and config.weights is not None),
         )
         self.shape, self.policy = shape, _policy(method, recipe, model)
+        self.dtype: str = getattr(config.backbone, "dtype", "float32")
         frozen = self.policy.statistics == "frozen"
         width, self.backbone_features = model.out_features, model.backbone_features
         self.sizes = Sizes(

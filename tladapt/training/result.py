@@ -60,8 +60,12 @@ class Result:
     texts: TextPreprocessing | None = None
 
     def _outputs(self, x: Any) -> Any:
-        domain, shape = x if isinstance(x, Domain) else Domain(x), self.predictor.network.shape
-        domain = self.readable(domain)
+        shape, reads_indices = self.predictor.network.shape, self.predictor.network.dtype == "int32"
+        if reads_indices and not isinstance(x, Domain) and np.asarray(x).dtype.kind in "iu":
+            x = np.asarray(x, np.int32)
+        domain = self.readable(x if isinstance(x, Domain) else Domain(x))
+        if reads_indices and not domain.holds_indices:
+            raise UsageError("the model reads token ids, integers: tladapt.data.tokenized(...) makes them from texts.")
         if domain.shape != shape:
             raise UsageError(
                 f"the model reads inputs of shape [n, {', '.join(map(str, shape))}], got"

@@ -80,13 +80,13 @@ AUGMENTATIONS: _Augmentations = _Augmentations("augmentation")
 
 def shape_of(x: jax.Array, called: str) -> tuple[int, int, int, int]:
     """Return the shape of a batch of images; anything else raises in words, at trace time."""
+    if not jnp.issubdtype(x.dtype, jnp.floating):
+        raise UsageError(f"augmentation {called!r} needs floating numbers, got {x.dtype}: indices are no pixels.")
     if x.ndim != 4:
         raise UsageError(
             f"augmentation {called!r} moves pixels and needs images [n, height, width, channels], got shape {x.shape}."
             " Vectors can have 'noise': --recipe.augment noise, Recipe(augment=\"noise\")."
         )
-    if not jnp.issubdtype(x.dtype, jnp.floating):
-        raise UsageError(f"augmentation {called!r} needs floating numbers, got {x.dtype}.")
     n, height, width, channels = x.shape
     return n, height, width, channels
 

@@ -149,7 +149,7 @@ class RandomErasing(ImageAugmentation):
     """Least share of the area."""
     largest: float = 0.4
     """Greatest share of the area."""
-    ratio: float = 10 / 3
+    ratio: float = 3.3
     """How long the rectangle is at most, at least 1."""
     fill: Literal["noise", "black"] = "noise"
     """noise: each number uniform in [0, 1]."""
