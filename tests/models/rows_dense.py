@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from tests.models.row import Row, called, parts, torchvision
@@ -17,15 +18,24 @@ inception = parts(
     *("Mixed_7a", "Mixed_7b", "Mixed_7c", "avgpool"),
 )
 
-ROWS: dict[str, Row] = {
-    "densenet121": Row(
+
+def small() -> Any:
+    """Return a DenseNet in which one block has more than ten layers: names do not sort as numbers do."""
+    from torchvision.models import DenseNet
+
+    return DenseNet(growth_rate=8, block_config=(2, 11, 1, 2), num_init_features=16, num_classes=7)
+
+
+def row(make: Callable[[], Any], **options: Any) -> Row:
+    return Row(
         backbone="densenet121",
         library="torchvision",
-        make=torchvision("densenet121", num_classes=7),
+        make=make,
         features=densenet,
         logits=called,
         input=(2, 72, 64, 3),
         classes=7,
+        options=options,
         stages=("features.pool0", "features.denseblock1", "features.transition1", "features.transition3"),
         gradients={
             "features.conv0.weight": "backbone/conv0/kernel",
@@ -35,18 +45,23 @@ ROWS: dict[str, Row] = {
         },
         statistics={
             "features.norm0.running_var": "backbone/norm0/var",
-            "features.denseblock3.denselayer4.norm1.running_mean": (
-                "backbone/denseblock3/layers/denselayer4/norm1/mean"
+            "features.denseblock2.denselayer11.norm1.running_mean": (
+                "backbone/denseblock2/layers/denselayer11/norm1/mean"
             ),
         },
-    ),
+    )
+
+
+ROWS: dict[str, Row] = {
+    "densenet_small": row(small, layers=(2, 11, 1, 2), growth=8, stem=16),
+    "densenet121": row(torchvision("densenet121", num_classes=7)),
     "inception_v3": Row(
         backbone="inception_v3",
         library="torchvision",
         make=torchvision("inception_v3", num_classes=7, init_weights=False),
         features=inception,
         logits=lambda module, x: module.fc(module.dropout(inception(module, x))),  # the auxiliary head needs 299 pixels
-        input=(2, 107, 96, 3),
+        input=(2, 75, 107, 3),
         classes=7,
         stages=("Conv2d_2b_3x3", "maxpool2", "Mixed_5b", "Mixed_6a", "Mixed_6b", "Mixed_7a", "Mixed_7b"),
         gradients={

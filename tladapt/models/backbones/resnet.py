@@ -10,6 +10,7 @@ import jax
 from flax import nnx
 
 from tladapt.errors import UsageError
+from tladapt.models.backbones.base import check_positive
 from tladapt.models.backbones.published import Chain, Published, Stage, variants
 from tladapt.models.layers import Conv, global_average, max_pool
 from tladapt.models.normalization import BatchNorm, NormOptions
@@ -19,6 +20,7 @@ from tladapt.models.weights.libraries import timm_weights, torchvision_weights
 from tladapt.models.weights.table import Table, conv, linear, norm
 
 _BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
+_BOTTLENECKS_FROM = 50  # layers
 _WIDTHS = (64, 128, 256, 512)
 _HE = nnx.initializers.variance_scaling(2.0, "fan_out", "normal")
 _ONE_AROUND = ((1, 1), (1, 1))
@@ -26,7 +28,7 @@ _ONE_AROUND = ((1, 1), (1, 1))
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ResNet(Published):
-    """ResNet; features are the mean over space of 512 channels (18 and 34 layers) or 2048 (50 and more).
+    """ResNet; features are the mean over space of 512 channels (18 and 34 layers) or 2048 (50 and more layers).
 
     The stages are called as in torchvision: "relu" (the stem), "maxpool", "layer1.0" to "layer4.2", and "pool".
 
@@ -39,8 +41,10 @@ class ResNet(Published):
 
     name: ClassVar[str] = "resnet"
 
-    depth: int = 50
-    """Number of layers: 18, 34, 50, 101 or 152."""
+    blocks: tuple[int, ...] = _BLOCKS[50]
+    """Number of blocks at each of the four sizes."""
+    bottlenecks: bool = True
+    """Whether blocks compute on a quarter of the channels between 1 x 1 convolutions; else they are two of 3 x 3."""
     epsilon: float = 1e-5
     """Added to the variance in batch normalisation."""
     momentum: float = 0.9
@@ -48,10 +52,9 @@ class ResNet(Published):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.depth not in _BLOCKS:
-            raise UsageError(
-                f"backbone {self.name!r}: depth is one of {', '.join(map(str, _BLOCKS))}, got {self.depth}."
-            )
+        check_positive(self.name, blocks=self.blocks)
+        if len(self.blocks) != len(_WIDTHS):
+            raise UsageError(f"backbone {self.name!r}: blocks are {len(_WIDTHS)} numbers, got {self.blocks!r}.")
 
     def network(self, shape: tuple[int, ...], *, rngs: nnx.Rngs) -> Chain:
         return ResNetNetwork(self, rngs=rngs)
@@ -65,14 +68,14 @@ class ResNetNetwork(Chain):
 
     def __init__(self, spec: ResNet, *, rngs: nnx.Rngs):
         options = NormOptions(epsilon=spec.epsilon, momentum=spec.momentum)
-        block = _BasicBlock if spec.depth < 50 else _Bottleneck
+        block = _Bottleneck if spec.bottlenecks else _BasicBlock
         channels = _WIDTHS[0]
         self.conv1 = Conv(
             3, channels, 7, strides=2, padding=((3, 3), (3, 3)), use_bias=False, kernel_init=_HE, rngs=rngs
         )
         self.bn1 = BatchNorm(channels, **options)
         layers = []
-        for number, (width, repeats) in enumerate(zip(_WIDTHS, _BLOCKS[spec.depth], strict=True)):
+        for number, (width, repeats) in enumerate(zip(_WIDTHS, spec.blocks, strict=True)):
             blocks: list[nnx.Module] = []
             for place in range(repeats):
                 strides = 2 if place == 0 and number > 0 else 1
@@ -165,8 +168,11 @@ _TORCHVISION = Table(  # timm's names are the same
 
 variants(
     ResNet,
-    {f"resnet{depth}": {"depth": depth} for depth in _BLOCKS},
-    "ResNet of {depth} layers, for images of 224 pixels",
+    {
+        f"resnet{depth}": {"blocks": blocks, "bottlenecks": depth >= _BOTTLENECKS_FROM}
+        for depth, blocks in _BLOCKS.items()
+    },
+    "ResNet of {blocks} blocks, for images of 224 pixels",
 )
 _SECOND = Preprocessing(resize=232)
 register(
