@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,7 +13,8 @@ import pytest
 from tests.models.golden import closeness, inputs, seeded
 from tladapt.models import pretrained
 from tladapt.models.layers import adaptive_average, max_pool
-from tladapt.models.preprocessing import normalize
+from tladapt.models.preprocessing import NORMALIZATIONS, normalize
+from tladapt.models.weights.catalogue import WEIGHTS
 
 torch = pytest.importorskip(
     "torch", reason="PyTorch is not installed: pip install 'tladapt[reference]'", exc_type=ImportError
@@ -116,6 +120,41 @@ def test_vgg_and_alexnet_read_images_that_are_larger_and_not_square(tmp_path):
     with torch.no_grad():
         theirs = module(torch.from_numpy(x).permute(0, 3, 1, 2)).numpy()
     assert closeness(model.logits(jnp.asarray(x)), theirs) < 1e-4
+
+
+def registered(library):
+    return [name for name in WEIGHTS if name.startswith(f"{library}/")]
+
+
+@pytest.mark.parametrize("name", registered("torchvision"))
+def test_weights_of_torchvision_are_registered_as_it_states_them(name):
+    known = WEIGHTS[name]
+    theirs = torchvision.models.get_model_weights(known.backbone)[name.rpartition(".")[2]]
+    transforms = theirs.transforms()
+    assert known.url == theirs.url and known.url.endswith(f"/{known.file}")
+    assert known.sha256 == re.search(r"-([0-9a-f]{8})\.pth$", known.file)[1]
+    assert (known.preprocessing.size, known.preprocessing.resize) == (
+        transforms.crop_size[0],
+        transforms.resize_size[0],
+    )
+    assert known.preprocessing.interpolation == transforms.interpolation.value
+    assert known.classes == len(theirs.meta["categories"])
+    if "top-1" in known.source:
+        assert f"{theirs.meta['_metrics']['ImageNet-1K']['acc@1']} %" in known.source
+
+
+@pytest.mark.parametrize("name", registered("timm"))
+def test_weights_of_timm_are_registered_as_it_states_them(name):
+    known = WEIGHTS[name]
+    theirs = timm.models.get_pretrained_cfg(name.removeprefix("timm/"))
+    preprocessing, normalization = known.preprocessing, NORMALIZATIONS[known.preprocessing.normalize]
+    assert known.hub == theirs.hf_hub_id
+    assert known.classes == theirs.num_classes
+    assert preprocessing.size == theirs.input_size[1]
+    assert preprocessing.resize == math.floor(preprocessing.size / theirs.crop_pct)
+    assert preprocessing.interpolation == theirs.interpolation
+    assert (normalization.mean, normalization.deviation) == (theirs.mean, theirs.std)
+    assert known.licence.lower() == theirs.license
 
 
 @pytest.mark.parametrize("height, width, window, strides, pad", [(7, 10, 3, 2, 1), (9, 6, 2, 3, 0), (5, 8, 3, 2, 0)])

@@ -37,7 +37,7 @@ def torchvision_weights(
         options=options or {},
         classes=1000,
         preprocessing=preprocessing or Preprocessing(),
-        licence="BSD-3-Clause, as timm states for torchvision's weights",
+        licence="BSD-3-Clause (torchvision's own; it states none for the weights alone)",
         source=f"torchvision, ImageNet-1K; it states {accuracy} % top-1",
     )
 
