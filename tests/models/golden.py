@@ -17,6 +17,7 @@ import numpy as np
 from flax import nnx
 
 from tladapt.models import BACKBONES, PretrainedModel
+from tladapt.models.model import as_drawn
 from tladapt.models.preprocessing import Preprocessing
 from tladapt.models.pretrained import leaves, put
 from tladapt.models.weights.store import flatten
@@ -60,16 +61,22 @@ def load(name):
 
 def model_of(about):
     """Return the network with the tensors that its golden file was made with."""
-    spec = BACKBONES[about["backbone"]](**about["options"])
+    options = {name: tuple(value) if isinstance(value, list) else value for name, value in about["options"].items()}
+    spec = BACKBONES[about["backbone"]](**options)
     shape = tuple(about["input"][1:])
-    network = spec.build(shape, rngs=nnx.Rngs(0))
     classes = about["classes"]
-    classifier = spec.classifier(network.out_features, classes, rngs=nnx.Rngs(1)) if classes else None
-    model = PretrainedModel(spec, network, classifier, Preprocessing(normalize="none"))
+
+    def parts():
+        network = spec.build(shape, rngs=nnx.Rngs(0))
+        classifier = spec.classifier(network.out_features, classes, rngs=nnx.Rngs(1)) if classes else None
+        return PretrainedModel(spec, network, classifier, Preprocessing(normalize="none"))
+
+    model = nnx.eval_shape(parts)  # drawing what will be replaced would take longer than all the rest
     tensors = {name: seeded(name, tuple(shape)) for name, shape in about["tensors"].items()}
     blocks = ("backbone", "classifier") if classes else ("backbone",)
     filled = fill(tensors, leaves(model), spec.tables(), called=about["backbone"], blocks=blocks)
     assert filled.table == about["library"] and not filled.notes
+    model = as_drawn(model, nnx.Rngs(0))
     put(model, filled.arrays)
     model.eval()
     return model

@@ -14,11 +14,17 @@ import numpy as np
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
 
-from tests.models import rows_mobile, rows_text
+from tests.models import rows_dense, rows_mobile, rows_plain, rows_resnet, rows_text
 from tests.models.golden import FOLDER, inputs, seeded, summary
 from tests.models.row import Row
 
-ROWS: dict[str, Row] = {**rows_mobile.ROWS, **rows_text.ROWS}
+ROWS: dict[str, Row] = {
+    **rows_mobile.ROWS,
+    **rows_resnet.ROWS,
+    **rows_plain.ROWS,
+    **rows_dense.ROWS,
+    **rows_text.ROWS,
+}
 
 
 def channels_last(value: np.ndarray) -> np.ndarray:

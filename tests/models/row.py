@@ -44,6 +44,17 @@ def pooled(module: Any, x: Any) -> Any:
     return module.forward_head(module.forward_features(x), pre_logits=True)
 
 
+def parts(*names: str) -> Callable[[Any, Any], Any]:
+    """Return features as those submodules give them, one after the other, flattened."""
+
+    def features(module: Any, x: Any) -> Any:
+        for name in names:
+            x = module.get_submodule(name)(x)
+        return x.flatten(1)
+
+    return features
+
+
 def called(module: Any, x: Any) -> Any:
     return module(x)
 

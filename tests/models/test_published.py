@@ -7,9 +7,11 @@ import pytest
 from tests.models import golden
 
 GOLDEN = sorted(path.stem for path in golden.FOLDER.glob("*.npz"))
+LARGE = {"densenet121", "resnet50", "vgg16"}  # a smaller network of the same kind is compared every time
+EVALUATED = [pytest.param(name, marks=pytest.mark.slow if name in LARGE else ()) for name in GOLDEN]
 
 
-@pytest.mark.parametrize("name", GOLDEN)
+@pytest.mark.parametrize("name", EVALUATED)
 def test_equals_the_reference(name):
     golden.compare(name)
 
