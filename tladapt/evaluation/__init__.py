@@ -14,6 +14,7 @@ from tladapt.evaluation.metrics import (
     softmax,
 )
 from tladapt.evaluation.statistics import Interval, PairedTest, holm, mean_and_interval, paired_test, spread
+from tladapt.evaluation.transferability import TRANSFERABILITY, Ranking, rank_models
 from tladapt.evaluation.validators import (
     VALIDATORS,
     Choice,
@@ -26,10 +27,12 @@ from tladapt.evaluation.validators import (
 )
 
 __all__ = [
+    "TRANSFERABILITY",
     "VALIDATORS",
     "Choice",
     "Interval",
     "PairedTest",
+    "Ranking",
     "ValidationOutputs",
     "Validator",
     "accuracy",
@@ -49,6 +52,7 @@ __all__ = [
     "paired_test",
     "per_class_accuracy",
     "predict",
+    "rank_models",
     "softmax",
     "spread",
 ]
