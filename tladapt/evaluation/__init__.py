@@ -1,5 +1,7 @@
-"""Scores of a model: metrics on labels, validators that need none, and statistics over seeds."""
+"""Scores of a model: metrics on labels, validators that need none, what features are worth, statistics over seeds."""
 
+from tladapt.evaluation.anomaly import anomaly_metrics, energy, mahalanobis_distance, max_softmax, neighbour_distance
+from tladapt.evaluation.clustering import agreement_with_labels, k_means
 from tladapt.evaluation.metrics import (
     accuracy,
     accuracy_interval,
@@ -13,6 +15,7 @@ from tladapt.evaluation.metrics import (
     predict,
     softmax,
 )
+from tladapt.evaluation.probes import knn_probe, linear_probe
 from tladapt.evaluation.statistics import Interval, PairedTest, holm, mean_and_interval, paired_test, spread
 from tladapt.evaluation.transferability import TRANSFERABILITY, Ranking, rank_models
 from tladapt.evaluation.validators import (
@@ -37,17 +40,26 @@ __all__ = [
     "Validator",
     "accuracy",
     "accuracy_interval",
+    "agreement_with_labels",
+    "anomaly_metrics",
     "choose",
     "classification_metrics",
     "collapse",
     "confusion_matrix",
     "effective_rank",
+    "energy",
     "entropy",
     "expected_calibration_error",
     "holm",
+    "k_means",
+    "knn_probe",
+    "linear_probe",
     "macro_f1",
+    "mahalanobis_distance",
+    "max_softmax",
     "mean_and_interval",
     "mean_class_accuracy",
+    "neighbour_distance",
     "oracle",
     "paired_test",
     "per_class_accuracy",
