@@ -2,6 +2,7 @@
 
 from tladapt.evaluation.anomaly import anomaly_metrics, energy, mahalanobis_distance, max_softmax, neighbour_distance
 from tladapt.evaluation.clustering import agreement_with_labels, k_means
+from tladapt.evaluation.extraction import Extracted, extract
 from tladapt.evaluation.metrics import (
     accuracy,
     accuracy_interval,
@@ -15,9 +16,19 @@ from tladapt.evaluation.metrics import (
     predict,
     softmax,
 )
-from tladapt.evaluation.probes import knn_probe, linear_probe
+from tladapt.evaluation.probes import knn_probe, linear_probe, nearest_neighbours
 from tladapt.evaluation.statistics import Interval, PairedTest, holm, mean_and_interval, paired_test, spread
-from tladapt.evaluation.transferability import TRANSFERABILITY, Ranking, rank_models
+from tladapt.evaluation.transferability import (
+    TRANSFERABILITY,
+    Ranking,
+    gbc,
+    h_score,
+    leep,
+    logme,
+    nce,
+    rank_models,
+    regularized_h_score,
+)
 from tladapt.evaluation.validators import (
     VALIDATORS,
     Choice,
@@ -33,6 +44,7 @@ __all__ = [
     "TRANSFERABILITY",
     "VALIDATORS",
     "Choice",
+    "Extracted",
     "Interval",
     "PairedTest",
     "Ranking",
@@ -50,21 +62,29 @@ __all__ = [
     "energy",
     "entropy",
     "expected_calibration_error",
+    "extract",
+    "gbc",
+    "h_score",
     "holm",
     "k_means",
     "knn_probe",
+    "leep",
     "linear_probe",
+    "logme",
     "macro_f1",
     "mahalanobis_distance",
     "max_softmax",
     "mean_and_interval",
     "mean_class_accuracy",
+    "nce",
+    "nearest_neighbours",
     "neighbour_distance",
     "oracle",
     "paired_test",
     "per_class_accuracy",
     "predict",
     "rank_models",
+    "regularized_h_score",
     "softmax",
     "spread",
 ]
