@@ -108,7 +108,7 @@ def test_the_model_of_a_run_that_has_seen_the_labels(toy: Path, run: Run, fakes:
     ("arguments", "words"),
     [
         ([], "--data NAME is missing"),
-        (["--data", "TOY"], "name a model: --backbone NAME=WEIGHTS, or --run DIR"),
+        (["--data", "TOY"], "name a model: --backbone NAME=WEIGHTS, --run DIR"),
         (["--data", "TOY", "--backbone", "resnet50"], "must be NAME=WEIGHTS"),
         (["--data", "TOY", "--backbone", "a=b", "--backbone", "a=b"], "a=b is named twice"),
         (["--data", "TOY", "--backbone", "a=b", "--scores", "logmee"], "Did you mean 'logme'"),

@@ -17,6 +17,7 @@ COMMANDS = {
     "export": "Write a run's model to one file: stablehlo or safetensors.",
     "select": "Compare what every validator chooses among the checkpoints of runs.",
     "rank": "Rank source models for a data set before any training.",
+    "probe": "Probe fixed features: linear, nearest neighbours, clusters, anomalies.",
     "schedules": "Show how the schedules of lambda and of the learning rate differ, as a table or a page.",
     "list": "List methods, backbones, data, validators, recipes or penalties.",
     "weights": "List published weights, show what is in a weight file, check whether it fits a backbone.",

@@ -38,6 +38,7 @@ def command(
     data_dir: str | None,
     backbones: tuple[str, ...],
     runs: tuple[str, ...],
+    inputs: bool,
     scores: str | None,
     limit: int,
     oracle: bool,
@@ -56,7 +57,7 @@ def command(
     from tladapt.cli.sources import extract_each, some, source_models, trained_on
     from tladapt.evaluation import rank_models, softmax
 
-    loaders, chosen = source_models(backbones, runs), _chosen(scores)
+    loaders, chosen = source_models(backbones, runs, inputs), _chosen(scores)
     scenario = tladapt.load(data, data_dir, **given_fields(ctx)["data"])
     domains = some((scenario.oracle() if oracle else scenario).source, limit)
     labels = np.concatenate([domain.y for domain in domains])

@@ -25,10 +25,11 @@ def model_options(command: Any) -> Any:
     run = click.option(
         "--run", "runs", multiple=True, metavar="DIR", help="The model of a finished run; may be given several times."
     )
-    return backbone(run(command))
+    inputs = click.option("--inputs", is_flag=True, help="Also the inputs themselves, as they are: what models add to.")
+    return backbone(run(inputs(command)))
 
 
-def source_models(backbones: Sequence[str], runs: Sequence[str]) -> Loaders:
+def source_models(backbones: Sequence[str], runs: Sequence[str], inputs: bool) -> Loaders:
     """Return functions that load the models that the options name, by a short name that no other has.
 
     Raises:
@@ -36,8 +37,10 @@ def source_models(backbones: Sequence[str], runs: Sequence[str]) -> Loaders:
     """
     from tladapt.errors import UsageError
 
-    if not backbones and not runs:
-        raise UsageError("name a model: --backbone NAME=WEIGHTS, or --run DIR with the folder of a finished run.")
+    if not (backbones or runs or inputs):
+        raise UsageError(
+            "name a model: --backbone NAME=WEIGHTS, --run DIR with the folder of a finished run, or --inputs."
+        )
     given = [*backbones, *runs]
     if twice := [text for text in given if given.count(text) > 1]:
         raise UsageError(f"{twice[0]} is named twice.")
@@ -53,7 +56,30 @@ def source_models(backbones: Sequence[str], runs: Sequence[str]) -> Loaders:
     for folder in runs:
         label = Path(folder).name
         found[folder if label in found else label] = functools.partial(_run, folder)
+    if inputs:
+        found["inputs"] = Inputs
     return found
+
+
+class Inputs:
+    """The inputs themselves as features, flattened; 8-bit images as [0, 1]."""
+
+    logits = None
+    most = 20_000
+    """Longer inputs are refused: a classifier on them would fill the memory."""
+
+    def features(self, x: Any) -> np.ndarray:
+        """Return the inputs as vectors `[n, d]`."""
+        from tladapt.errors import UsageError
+
+        x = np.asarray(x)
+        flat = x.reshape(len(x), -1)
+        if flat.shape[1] > self.most:
+            raise UsageError(
+                f"--inputs takes inputs of at most {self.most:,} numbers, and these have {flat.shape[1]:,}: shrink"
+                " images as they are loaded (--data.size 32)."
+            )
+        return flat / np.float32(255) if x.dtype == np.uint8 else flat
 
 
 def _pretrained(name: str, weights: str) -> Any:
