@@ -83,9 +83,9 @@ class Inputs:
 
 
 def _pretrained(name: str, weights: str) -> Any:
-    from tladapt.models import pretrained  # type: ignore[attr-defined]
+    from tladapt.models import pretrained
 
-    return pretrained(name, weights=weights)
+    return pretrained(name, weights)
 
 
 def _run(folder: str) -> Any:

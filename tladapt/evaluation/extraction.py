@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tladapt.data import Domain, examples
+from tladapt.data import Domain
 from tladapt.errors import UsageError
 
 
@@ -27,9 +27,9 @@ def extract(model: Any, domain: Domain, *, batch: int = 64, watcher: Callable[[i
     """Compute features and logits of a domain in batches of one shape; labels of the domain are not looked at.
 
     Args:
-      model: has `features(x) -> [n, d]`, and where it classifies, `logits(x) -> [n, Z]`; one whose `logits` is None
-        has no classifier. `preprocess(x)`, where it has one, is called on the raw examples first (uint8 images, floats
-        as they are). `tladapt.models.pretrained(...)`, `tladapt.open_run(...)` and objects of your own will do.
+      model: from `tladapt.models.pretrained(...)`, which is compiled, or anything with `features(x) -> [n, d]` and,
+        where it classifies, `logits(x) -> [n, Z]` (None: it does not) of raw examples, such as
+        `tladapt.open_run(...)`.
       domain: whose examples.
       batch: how many at once; the last batch is filled up.
       watcher: is told how many examples are done.
@@ -39,24 +39,53 @@ def extract(model: Any, domain: Domain, *, batch: int = 64, watcher: Callable[[i
 
     Example:
       >>> import types
-      >>> halves = types.SimpleNamespace(preprocess=lambda x: x / 2, features=lambda x: x, logits=None)
+      >>> halves = types.SimpleNamespace(features=lambda x: x / 2, logits=None)
       >>> extract(halves, Domain([[2.0, 4.0], [6.0, 8.0], [0.0, 2.0]]), batch=2).features.tolist()
       [[1.0, 2.0], [3.0, 4.0], [0.0, 1.0]]
     """
-    prepare = getattr(model, "preprocess", None) or (lambda x: x)
-    classify = getattr(model, "logits", None)
+    from tladapt.data import examples
+
+    forward = _forward(model)
     count = len(domain)
     size = min(batch, count)
     features, logits = [], []
     for first in range(0, count, size):
         index = np.minimum(np.arange(first, first + size), count - 1)
-        x = prepare(examples(domain, index))
-        found = np.asarray(model.features(x))
+        found, classified = forward(examples(domain, index))
+        found = np.asarray(found)
         if found.ndim != 2 or len(found) != size:
             raise UsageError(f"features of {size} examples must be [{size}, d], got shape {found.shape}.")
         features.append(found)
-        if classify is not None:
-            logits.append(np.asarray(classify(x)))
+        if classified is not None:
+            logits.append(np.asarray(classified))
         if watcher is not None:
             watcher(min(first + size, count))
     return Extracted(np.concatenate(features)[:count], np.concatenate(logits)[:count] if logits else None)
+
+
+def _forward(model: Any) -> Callable[[Any], tuple[Any, Any]]:
+    """Return a function from raw examples to features and logits, or None for these."""
+    from tladapt.models import PretrainedModel
+
+    if not isinstance(model, PretrainedModel):
+        classify = getattr(model, "logits", None)
+        return lambda x: (model.features(x), None if classify is None else classify(x))
+    from flax import nnx
+
+    from tladapt.models import has_convolutions, jit
+
+    graph, state = nnx.split(model)
+
+    def outputs(state: Any, x: Any) -> tuple[Any, Any]:
+        merged = nnx.merge(graph, state)
+        return (merged.features(x), None) if merged.classifier is None else tuple(merged(x))
+
+    compiled: list[Callable[..., tuple[Any, Any]]] = []
+
+    def forward(x: Any) -> tuple[Any, Any]:
+        ready = model.preprocess(x)
+        if not compiled:
+            compiled.append(jit(outputs, convolutions=has_convolutions(outputs, state, ready)))
+        return compiled[0](state, ready)
+
+    return forward
