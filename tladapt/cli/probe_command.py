@@ -161,7 +161,9 @@ def _show(rows: list[dict[str, Any]], scenario: Any, odd: list[str], given: dict
     console = Console(highlight=False)
     heads = ["features", "linear,\nsource", "linear,\ntarget", f"{given['neighbours']}-NN,\ntarget"]
     heads += ["oracle:\nNMI", "oracle:\nARI", "oracle:\nacc."]
-    table = plain_table(f"{scenario.name}: what fixed features are worth (accuracies in percent)")
+    title = f"{scenario.name}: what fixed features are worth (accuracies in percent)"
+    console.print(title, style="bold", markup=False, soft_wrap=True)
+    table = plain_table()
     table.add_column("model", overflow="fold", min_width=9)
     for head in heads:
         table.add_column(head, justify="right", no_wrap=True)
@@ -187,7 +189,8 @@ def _show(rows: list[dict[str, Any]], scenario: Any, odd: list[str], given: dict
             say(f"{row['model']}: the linear probe has not converged; try a smaller --strength.")
     if not odd:
         return
-    table = plain_table(f"Anomalies: {', '.join(odd)}, left out of the source")
+    console.print(f"Anomalies: {', '.join(odd)}, left out of the source", style="bold", markup=False, soft_wrap=True)
+    table = plain_table()
     for head in ("model", "score"):
         table.add_column(head, overflow="fold")
     for head in ("AUROC", "AUPR", "FPR at 95 %"):

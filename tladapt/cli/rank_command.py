@@ -12,6 +12,8 @@ from tladapt.cli.compiled import keep_compiled
 from tladapt.cli.options import WithFields, as_json, given_fields, whole
 from tladapt.cli.sources import model_options
 
+_WIDE = 100  # columns that a table of all scores needs
+
 EPILOG = """\b
 Examples:
   tladapt rank --data office-caltech10:amazon-webcam \\
@@ -99,16 +101,21 @@ def _show(ranking: Any, scenario: Any, whose: str, examples: int) -> None:
     from rich.text import Text
 
     from tladapt.cli.show import plain_table
+    from tladapt.evaluation.transferability.ranking import USUAL
 
     console = Console(highlight=False)
-    table = plain_table(f"{scenario.name}: source models, ranked by {examples:,} examples ({whose})")
-    table.add_column("model", overflow="fold")
-    for name in ("features", *ranking.scores, "mean_rank"):
-        table.add_column(Text(name.replace("_", "\n")), justify="right", no_wrap=True)
+    if len(ranking.scores) > len(USUAL) and console.width < _WIDE:  # lines that go over beat columns that are cut
+        console = Console(highlight=False, width=_WIDE)
+    title = f"{scenario.name}: source models, ranked by {examples:,} examples ({whose})"
+    console.print(title, style="bold", markup=False, soft_wrap=True)
+    table = plain_table()
+    table.add_column("model\n(features)", overflow="fold")
+    for name in (*ranking.scores, "mean_rank"):
+        table.add_column(_heading(name), justify="right", no_wrap=True)
     for row in ranking.rows:
         cells = [_scored(row.scores[name], row.ranks[name]) for name in ranking.scores]
         average = "-" if math.isnan(row.rank_average) else f"{row.rank_average:.1f}"
-        table.add_row(Text(row.model), str(row.features), *cells, average)
+        table.add_row(Text(f"{row.model}\n({row.features:,})"), *cells, average)
     console.print(table)
 
     def say(text: str) -> None:
@@ -123,14 +130,19 @@ def _show(ranking: Any, scenario: Any, whose: str, examples: int) -> None:
         say("Oracle: the target's labels were used. A ranking to compare with, not to choose by.")
 
 
+def _heading(name: str) -> Any:
+    """Return a name over several lines: a column is as wide as its numbers."""
+    from rich.text import Text
+
+    return Text(name.replace("regularized_h_score", "h_score_(reg.)").replace("_", "\n"))
+
+
 def _scored(score: float, rank: float) -> str:
     return "-" if math.isnan(score) else f"{score:.3f}\n({rank:g})"
 
 
 def _agreement(ranking: Any, console: Any) -> None:
     """Print the rank correlation of each two scores; nothing where there are too few models or scores."""
-    from rich.text import Text
-
     from tladapt.cli.show import plain_table
 
     names = [name for name in ranking.scores if any(not math.isnan(v) for v in ranking.agreement[name].values())]
@@ -138,10 +150,12 @@ def _agreement(ranking: Any, console: Any) -> None:
         if len(ranking.rows) < 3 and len(ranking.scores) > 1:
             console.print("How far the scores agree can be told of three models or more.", soft_wrap=True)
         return
-    table = plain_table("Agreement of the scores: Spearman's rank correlation over the models")
+    title = "Agreement of the scores: Spearman's rank correlation over the models"
+    console.print(title, style="bold", soft_wrap=True)
+    table = plain_table()
     table.add_column("")
     for name in names:
-        table.add_column(Text(name.replace("_", "\n")), justify="right", no_wrap=True)
+        table.add_column(_heading(name), justify="right", no_wrap=True)
     for one in names:
         values = [ranking.agreement[one].get(other, 1.0) for other in names]
         table.add_row(one.replace("_", " "), *("-" if math.isnan(value) else f"{value:.2f}" for value in values))
