@@ -16,8 +16,9 @@ from tladapt.evaluation.metrics import (
     predict,
     softmax,
 )
+from tladapt.evaluation.negative_transfer import TransferVerdict, negative_transfer
 from tladapt.evaluation.probes import knn_probe, linear_probe, nearest_neighbours
-from tladapt.evaluation.statistics import Interval, PairedTest, holm, mean_and_interval, paired_test, spread
+from tladapt.evaluation.statistics import Interval, PairedTest, holm, mean_and_interval, paired_test, spread, welch_test
 from tladapt.evaluation.transferability import (
     TRANSFERABILITY,
     Ranking,
@@ -48,6 +49,7 @@ __all__ = [
     "Interval",
     "PairedTest",
     "Ranking",
+    "TransferVerdict",
     "ValidationOutputs",
     "Validator",
     "accuracy",
@@ -78,6 +80,7 @@ __all__ = [
     "mean_class_accuracy",
     "nce",
     "nearest_neighbours",
+    "negative_transfer",
     "neighbour_distance",
     "oracle",
     "paired_test",
@@ -87,4 +90,5 @@ __all__ = [
     "regularized_h_score",
     "softmax",
     "spread",
+    "welch_test",
 ]
