@@ -81,8 +81,10 @@ def test_classes_that_the_training_labels_lack_are_never_predicted() -> None:
 
 def test_constant_features_say_nothing() -> None:
     x, y = TRAIN
-    wide = np.concatenate([x, np.full((80, 3), 1e4)], axis=1).astype(np.float32)
-    test = np.concatenate([TEST[0], np.full((50, 3), 1e4)], axis=1).astype(np.float32)
+    noise = np.random.default_rng(0).integers(2, size=(130, 3)) * np.spacing(np.float32(1e4))
+    flat = np.float32(1e4) + noise  # all of it rounding
+    wide = np.concatenate([x, flat[:80]], axis=1).astype(np.float32)
+    test = np.concatenate([TEST[0], flat[80:]], axis=1).astype(np.float32)
     plain = linear_probe(x.astype(np.float32), y, TEST[0].astype(np.float32), TEST[1], strength=1.0)
     np.testing.assert_allclose(linear_probe(wide, y, test, TEST[1], strength=1.0).logits, plain.logits, atol=1e-3)
 

@@ -234,7 +234,7 @@ def test_names_of_classes_and_order_of_examples_are_no_matter(name: str) -> None
 @pytest.mark.parametrize("name", FEATURES)
 def test_rotation_and_scale_of_all_features_change_nothing(name: str) -> None:
     f, y = clouds()
-    turned = 1e3 * f @ rotation(5)
+    turned = 1e7 * f @ rotation(5)
     assert FEATURES[name](turned, y) == pytest.approx(FEATURES[name](f, y), rel=1e-7)
 
 
