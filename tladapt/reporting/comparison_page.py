@@ -276,7 +276,8 @@ def _runs(groups: Sequence[Group]) -> list[Markup]:
             summary, facts = run.summary or {}, run.record("environment.json")
             minutes = f"{facts['seconds'] / 60:.1f}" if "seconds" in facts else "–"
             accuracies = [percent(summary.get(f"{when}target/accuracy")) for when in ("", "chosen/", "oracle/")]
-            step = f"{run.config['steps']:,}" if isinstance(run.config.get("steps"), int) else "–"
+            steps = summary.get("steps", run.config.get("steps"))  # those done, where the run stopped early
+            step = f"{steps:,}" if isinstance(steps, int) else "–"
             rows.append([_short(run, groups), called, str(run.config.get("seed", "–")), step, *accuracies, minutes])
             if (command := command_of(run)) is not None:
                 commands.append(command)

@@ -146,5 +146,7 @@ def _results(run: RunFiles) -> list[Markup]:
     reason = (
         [paragraph(f"Chosen: {summary['chosen/reason']}.", class_="small soft")] if summary.get("chosen/reason") else []
     )
+    if summary.get("stopped/reason"):
+        reason.append(paragraph(f"Early stop: {summary['stopped/reason']}.", class_="small soft"))
     results = table(head, rows, caption=caption, strong=(0,))
     return [section("Results", results, *reason, how_to_read())]

@@ -131,7 +131,7 @@ def _flat(config: Mapping[str, Any]) -> dict[str, Any]:
                 yield from walk(f"{prefix}.{key}" if prefix else str(key), below)
         elif prefix == "init":
             yield prefix, bool(value)  # each seed starts from a run of its own
-        else:
+        elif value is not None:  # what is not set is as in a run from before there was such a setting
             yield prefix, value
 
     return {key: value for key, value in walk("", config) if key not in _FREE and key.split(".")[-1] != "hash"}
