@@ -7,7 +7,7 @@ import pytest
 from tests.cli.toy import CLASSES, FAST, SMALL, call
 
 MISTAKES = {
-    "command": (["trian"], "There is no command 'trian'. Did you mean 'train'?"),
+    "command": (["trian"], "There is no command 'trian'. Did you mean 'train'"),
     "option": (["train", "--data", "TOY", "--mehtod", "dann"], "Did you mean '--method'?"),
     "group of fields": (["train", "--data", "TOY", "--mehtod.weight", "1"], "Did you mean '--method.weight'"),
     "field": (
