@@ -61,6 +61,7 @@ def test_version():
         ("validators", ("im  ", "source_accuracy")),
         ("recipes", ("--recipe.batchnorm joint", "batchnorm=separate", "per_domain  forward=separate")),
         ("penalties", ("--penalty.classifier true",)),
+        ("scores", ("logme  log evidence of the labels", "nce  ")),
     ],
 )
 def test_lists_are_readable(kind, expected, monkeypatch):

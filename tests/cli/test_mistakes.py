@@ -28,7 +28,7 @@ MISTAKES = {
     "data directory": (["train", "--data", "mnist-usps", "--data-dir", "/nowhere"], "there is no such folder"),
     "no data directory": (["train", "--data", "mnist-usps"], "give --data-dir DIR"),
     "kind": (["list", "method"], "Did you mean 'methods'?"),
-    "no kind": (["list"], "methods|backbones|data|validators|recipes|penalties is missing."),
+    "no kind": (["list"], "methods|backbones|data|validators|recipes|penalties|scores is missing."),
     "no data": (["train"], "--data NAME is missing: A scenario by name;"),
     "no value": (["train", "--data", "TOY", "--steps"], "'--steps' requires an argument"),
     "no field's value": (

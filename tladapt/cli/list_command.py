@@ -16,6 +16,7 @@ KINDS = {
     "validators": "validator",
     "recipes": "recipe",
     "penalties": "penalty",
+    "scores": "scores",
 }
 
 

@@ -87,6 +87,8 @@ def gbc(
     return -total
 
 
-@transferability("gbc_spherical", "the same with spherical Gaussians", reads="features")
+@transferability(
+    "gbc_spherical", "overlap of classes as spherical Gaussians of the features, negated", reads="features"
+)
 def _gbc_spherical(features: Any, labels: Any) -> float:
     return gbc(features, labels, covariance="spherical")
