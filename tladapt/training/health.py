@@ -11,7 +11,7 @@ Rows = Sequence[Mapping[str, Any]]
 
 RIGHT, CHANCE = 0.98, 0.52  # a discriminator's balanced accuracy, all the time above or below
 UNSURE = 0.01  # share of confident target examples below which their term does nothing
-APART, FALLEN = 0.10, 0.05  # training accuracy over the held-out one, and the held-out one under its best: over-fitting
+APART, FALLEN = 0.10, 0.03  # training accuracy over the held-out one, and the held-out one under its best: over-fitting
 SATURATED, EARLY = 0.99, 0.1  # lambda above this share of its last value within this share of the run
 
 
@@ -124,14 +124,15 @@ def _overfitted(train: Rows, evaluations: Rows) -> Iterator[str]:
     if len(pairs) < 4 or any(value is None for value in (*late, *(accuracy for _, accuracy in pairs))):
         return
     step, best = max(pairs, key=lambda pair: pair[1])
-    trained, (_, last) = sum(late) / len(late), pairs[-1]
-    # Twice in a row: one evaluation on few examples may be low by chance.
-    if trained - last >= APART and all(best - accuracy >= FALLEN for _, accuracy in pairs[-2:]):
+    # All of the last third: one evaluation on few examples may be low by chance.
+    ends = [accuracy for _, accuracy in pairs[-max(3, len(pairs) // 3) :]]
+    trained, last = sum(late) / len(late), sum(ends) / len(ends)
+    if trained - last >= APART and best - last >= FALLEN and best - max(ends) >= FALLEN / 3:
         yield (
             f"the model over-fits the source: held-out accuracy has fallen from {best:.1%} at step {step:,} to"
-            f" {last:.1%}, while {trained:.1%} of the training batches are right. Try fewer steps, augmentation"
-            " (--recipe.augment), a smaller learning rate or frozen stages for the backbone, or a penalty (--penalty"
-            " l2sp)."
+            f" {last:.1%} in the last evaluations, while {trained:.1%} of the training batches are right. Try an early"
+            " stop (--patience 2 --validator source_accuracy), augmentation (--recipe.augment), a smaller learning rate"
+            " or frozen stages for the backbone, or a penalty (--penalty l2sp)."
         )
 
 
