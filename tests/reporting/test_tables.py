@@ -116,9 +116,11 @@ def test_a_recipe_changed_under_its_name_is_no_baseline(runs):
 
 
 def test_transfer_is_over_the_same_training_from_scratch(runs):
-    plain = {"weights": None, "init": None, "penalty": None}
+    plain = {"weights": None, "init": None, "penalty": None, "transfer": "finetune"}
     scratch = runs("dann", BASE, config=plain)
-    weights, init = ({**plain, **start} for start in ({"weights": "net.pth"}, {"init": "runs/a"}))
+    weights, init = (
+        {**plain, **start} for start in ({"weights": "net.pth", "transfer": "features"}, {"init": "runs/a"})
+    )
     other = runs("dann", BASE, config={**plain, "weights": "net.pth", "batchnorm": "frozen"})
     table = results_table([*scratch, *runs("dann", DANN, config=weights), *runs("dann", DANN, config=init), *other])
     base, tuned, started, frozen = table.rows

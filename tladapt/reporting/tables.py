@@ -19,7 +19,7 @@ _FREE = {"seed", "command", "out", "data_dir", "resume", "debug", "log_every", "
 # On top of these, a method and its baseline may differ in what is the method's own and in what only picks a step.
 _METHODS_OWN = ("method", "validator")
 # What runs that start from trained parameters and the same training from scratch may differ in.
-_STARTS_OWN = ("weights", "init", "penalty", "validator")
+_STARTS_OWN = ("weights", "init", "transfer", "views", "penalty", "validator")
 _ORACLE = ("oracle", "oracle_run", "is_oracle")
 
 
