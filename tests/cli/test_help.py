@@ -62,6 +62,7 @@ def test_version():
         ("recipes", ("--recipe.batchnorm joint", "batchnorm=separate", "per_domain  forward=separate")),
         ("penalties", ("--penalty.classifier true",)),
         ("augmentations", ("pixels=2  ", "ratio=1.33", '--recipe.augment "flip+rotation(degrees=10)"', "randaugment")),
+        ("scores", ("logme  log evidence of the labels", "nce  ")),
     ],
 )
 def test_lists_are_readable(kind, expected, monkeypatch):

@@ -7,7 +7,7 @@ import pytest
 from tests.cli.toy import CLASSES, FAST, SMALL, call
 
 MISTAKES = {
-    "command": (["trian"], "There is no command 'trian'. Did you mean 'train'?"),
+    "command": (["trian"], "There is no command 'trian'. Did you mean 'train'"),
     "option": (["train", "--data", "TOY", "--mehtod", "dann"], "Did you mean '--method'?"),
     "group of fields": (["train", "--data", "TOY", "--mehtod.weight", "1"], "Did you mean '--method.weight'"),
     "field": (
@@ -28,7 +28,7 @@ MISTAKES = {
     "data directory": (["train", "--data", "mnist-usps", "--data-dir", "/nowhere"], "there is no such folder"),
     "no data directory": (["train", "--data", "mnist-usps"], "give --data-dir DIR"),
     "kind": (["list", "method"], "Did you mean 'methods'?"),
-    "no kind": (["list"], "methods|backbones|data|validators|recipes|penalties|augmentations is missing."),
+    "no kind": (["list"], "methods|backbones|data|validators|recipes|penalties|augmentations|scores is missing."),
     "no data": (["train"], "--data NAME is missing: A scenario by name;"),
     "no value": (["train", "--data", "TOY", "--steps"], "'--steps' requires an argument"),
     "no field's value": (

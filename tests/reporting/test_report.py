@@ -193,6 +193,20 @@ def test_worse_than_source_only_is_claimed_against_named_runs(make_run, tmp_path
     assert any("dann is worse than source-only" in note for note in table.notes)
 
 
+def test_worse_than_from_scratch_is_claimed_against_named_runs(make_run, tmp_path):
+    weights = {"config": {"weights": "net.safetensors", "penalty": {"name": "l2sp", "weight": 0.1}}}
+    scratch = {"config": {"weights": None, "init": None, "penalty": None}}
+    for seed, (tuned, plain) in enumerate([(0.70, 0.80), (0.72, 0.81), (0.71, 0.83)]):
+        make_run(f"bench/tuned{seed}", last=tuned, seed=seed, log_every=500, **weights)
+        make_run(f"bench/scratch{seed}", last=plain, seed=seed, log_every=500, **scratch)
+    _, words = read(write_report([tmp_path / "bench"]))
+    assert "is worse than the same training from scratch: by 10.3 points" in words and "negative transfer" in words
+    assert "bench/scratch0" in words and "No gain" in words  # there is no source-only run
+    _, words = read(write_report([tmp_path / "bench/tuned0"], against=[tmp_path / "bench/scratch0"]))
+    assert "ends 10.0 points below the same training from scratch on the same seed" in words
+    assert "It is -10.0 points against the same training from scratch" in words
+
+
 def test_a_run_is_held_against_a_named_one(make_run, tmp_path):
     several(make_run, source_only=(0.80,), dann=(0.70,), mmd=(0.9,))
     bench = tmp_path / "bench"

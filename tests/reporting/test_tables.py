@@ -115,6 +115,28 @@ def test_a_recipe_changed_under_its_name_is_no_baseline(runs):
     assert table.rows[1].settings == "recipe.learning_rate=0.1"
 
 
+def test_transfer_is_over_the_same_training_from_scratch(runs):
+    plain = {"weights": None, "init": None, "penalty": None, "transfer": "finetune"}
+    scratch = runs("dann", BASE, config=plain)
+    weights, init = (
+        {**plain, **start} for start in ({"weights": "net.pth", "transfer": "features"}, {"init": "runs/a"})
+    )
+    other = runs("dann", BASE, config={**plain, "weights": "net.pth", "batchnorm": "frozen"})
+    table = results_table([*scratch, *runs("dann", DANN, config=weights), *runs("dann", DANN, config=init), *other])
+    base, tuned, started, frozen = table.rows
+    assert base.transfer is None and frozen.transfer is None  # another BatchNorm policy is another training
+    a, b = 100 * np.array(list(DANN.values())), 100 * np.array(list(BASE.values()))
+    for row in (tuned, started):
+        assert row.transfer.mean == pytest.approx((a - b).mean())
+        assert row.transfer.p == pytest.approx(stats.ttest_rel(a, b).pvalue)
+        assert row.scratch == base.folders and row.gain is None
+    said = [note for note in table.notes if "training from scratch" in note]
+    assert len(said) == 2 and "weights=net.pth" in said[0] and "gains 10.0 points" in said[0]
+    less = {pair: accuracy - 0.2 for pair, accuracy in BASE.items()}
+    [note] = [n for n in results_table([*scratch, *runs("dann", less, config=weights)]).notes if "scratch" in n]
+    assert "is worse than the same training from scratch: by 20.0 points" in note and base.folders[0] in note
+
+
 def test_scenarios_and_their_options_are_kept_apart(runs):
     def at(contrast):
         return {"scenario": {"name": "digits-photo", "options": {"contrast": contrast, "seed": 11}}}

@@ -24,6 +24,16 @@ def log(**values: list[float | None]) -> list[dict[str, Any]]:
     ]
 
 
+def fitted(trained: list[float | None], held_out: list[float]) -> list[dict[str, Any]]:
+    """Return train lines with these batch accuracies, and evaluations with these held-out ones."""
+    columns = (("train", "source/batch_accuracy", trained), ("eval", "source/accuracy", held_out))
+    return [
+        {"kind": kind, "step": 50 * (i + 1), name: value, "collapsed": False}
+        for kind, name, values in columns
+        for i, value in enumerate(values)
+    ]
+
+
 def ramp(steps: int, steepness: float, *, every: int = 50) -> list[dict[str, Any]]:
     """Return train lines of `2 / (1 + exp(-steepness p)) - 1`, times 0.7."""
     return [
@@ -49,6 +59,10 @@ def collapsed(reason: str | bool) -> list[dict[str, Any]]:
         (collapsed("every target example is predicted as class 3"), "or more examples in a batch"),
         (collapsed("all target examples have the same features"), "Features that carry no class"),
         (collapsed("target logits are not finite for 3 of 9 examples"), "Try a smaller learning rate"),
+        (
+            fitted([0.5, 0.9, 1.0, 1.0, 1.0], [0.5, 0.80, 0.78, 0.74, 0.73]),
+            "over-fits the source: held-out accuracy has fallen from 80.0% at step 100 to 75.0% in the last",
+        ),
         (ramp(20_000, 200.0), "lambda is at 99% of its last value by step 550 of 20,000"),
         (ramp(20_000, 60.0), "lambda is at 99% of its last value by step 1,800"),
     ],
@@ -69,6 +83,15 @@ def test_trouble_is_said(history: list[dict[str, Any]], words: str) -> None:
         log(discriminator_accuracy=[1.0, 1.0, 1.0, 0.9, 0.8, 0.7]),
         log(discriminator_accuracy=[None, None, None, 0.5]),  # as the log says "not finite"
         [{"kind": "eval", "step": 1, "collapsed": False}],
+        fitted([0.5, 0.9, 1.0, 1.0, 1.0], [0.5, 0.80, 0.79, 0.81, 0.80]),  # a gap, and no fall
+        fitted([0.5, 0.9, 1.0, 1.0, 1.0], [0.5, 0.80, 0.785, 0.785, 0.785]),  # a gap, and hardly a fall
+        fitted(
+            [0.5, 0.8, 0.8, 0.8, 0.8], [0.5, 0.90, 0.88, 0.80, 0.79]
+        ),  # both fall: a term that pulls at the features
+        fitted([0.5, 0.9, 1.0, 1.0, 1.0], [0.5, 0.80, 0.81, 0.82, 0.72]),  # low once
+        fitted([0.5, 0.9, 1.0, 1.0, 1.0], [0.5, 0.80, 0.70, 0.795, 0.70]),  # low twice, and back in between
+        fitted([0.5, 0.9, 1.0, 1.0, 1.0], [0.9, 0.80, 0.80]),  # too few evaluations to tell
+        fitted([0.9, 1.0, 1.0, None, None], [0.5, 0.90, 0.80, 0.75, 0.70]),  # a stage without source labels
         collapsed(False),  # what has recovered
         ramp(3000, 10.0),  # the published curve
         ramp(3000, 1.0),

@@ -17,6 +17,7 @@ KINDS = {
     "recipes": "recipe",
     "penalties": "penalty",
     "augmentations": "augmentation",
+    "scores": "scores",
 }
 
 

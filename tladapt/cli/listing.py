@@ -18,7 +18,8 @@ def listing(kind: str, data_dir: str | None = None) -> list[Record]:
     """Return the entries of one kind: name, summary, and options with type, default and help.
 
     Args:
-      kind: "methods", "backbones", "data", "validators", "recipes", "penalties" or "augmentations".
+      kind: "methods", "backbones", "data", "validators", "recipes", "penalties", "augmentations" or "scores" (of
+        transferability).
       data_dir: where data sets are, for "data"; None: the variable TLADAPT_DATA.
     """
     if kind == "data":
@@ -30,6 +31,10 @@ def listing(kind: str, data_dir: str | None = None) -> list[Record]:
         ]
     if kind == "augmentations":
         return _augmentations()
+    if kind == "scores":
+        from tladapt.evaluation import TRANSFERABILITY
+
+        return [{"name": name, "summary": TRANSFERABILITY[name].summary, "options": []} for name in TRANSFERABILITY]
     registry: Any
     if kind == "methods":
         from tladapt.methods import METHODS as registry

@@ -22,7 +22,7 @@ Examples:
     "--compare",
     multiple=True,
     metavar="RUN",
-    help="A source-only run to hold the others against; may be given several times.",
+    help="A source-only run, or one from scratch, to hold the others against; may be given several times.",
 )
 @as_json()
 def command(folders: tuple[str, ...], out: str | None, compare: tuple[str, ...], as_json: bool) -> None:

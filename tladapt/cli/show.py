@@ -76,6 +76,8 @@ def show_run(result: Any) -> None:
         say("The target has no labelled test set: its accuracy is not known.")
     if "before/source/accuracy" in metrics:
         say(f"Source accuracy: {change(metrics['before/source/accuracy'], metrics['source/accuracy'])}.")
+    if "stopped/reason" in metrics:
+        say(f"Early stop: {metrics['stopped/reason']}.")
     for text in metrics.get("warnings", []):
         say(f"Warning: {text}")
     if result.folder is not None:

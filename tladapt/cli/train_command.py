@@ -75,6 +75,9 @@ Examples:
 )
 @click.option("--views", default=0, type=Whole(0), metavar="N", help="Augmented views to cache with the features.")
 @whole("--evaluations", 10, "How often to evaluate and save.")
+@click.option(
+    "--patience", type=Whole(1), metavar="N", help="Stop after N evaluations without a higher validator score."
+)
 @whole("--log-every", 50, "Steps between two lines of the log.")
 @click.option("--resume", is_flag=True, help="Go on from the newest checkpoint in the run's folder.")
 @click.option("--debug", is_flag=True, help="Step by step, not compiled, stopping at the first NaN.")
@@ -120,6 +123,7 @@ def config_of(given: dict[str, Any], options: Options) -> Any:
         transfer=given["transfer"],
         views=given["views"],
         evaluations=given["evaluations"],
+        patience=given["patience"],
         log_every=given["log_every"],
         debug=given["debug"],
     )

@@ -1,5 +1,8 @@
-"""Scores of a model: metrics on labels, validators that need none, and statistics over seeds."""
+"""Scores of a model: metrics on labels, validators that need none, what features are worth, statistics over seeds."""
 
+from tladapt.evaluation.anomaly import anomaly_metrics, energy, mahalanobis_distance, max_softmax, neighbour_distance
+from tladapt.evaluation.clustering import agreement_with_labels, k_means
+from tladapt.evaluation.extraction import Extracted, extract
 from tladapt.evaluation.metrics import (
     accuracy,
     accuracy_interval,
@@ -13,7 +16,20 @@ from tladapt.evaluation.metrics import (
     predict,
     softmax,
 )
-from tladapt.evaluation.statistics import Interval, PairedTest, holm, mean_and_interval, paired_test, spread
+from tladapt.evaluation.negative_transfer import TransferVerdict, negative_transfer
+from tladapt.evaluation.probes import knn_probe, linear_probe, nearest_neighbours
+from tladapt.evaluation.statistics import Interval, PairedTest, holm, mean_and_interval, paired_test, spread, welch_test
+from tladapt.evaluation.transferability import (
+    TRANSFERABILITY,
+    Ranking,
+    gbc,
+    h_score,
+    leep,
+    logme,
+    nce,
+    rank_models,
+    regularized_h_score,
+)
 from tladapt.evaluation.validators import (
     VALIDATORS,
     Choice,
@@ -26,29 +42,53 @@ from tladapt.evaluation.validators import (
 )
 
 __all__ = [
+    "TRANSFERABILITY",
     "VALIDATORS",
     "Choice",
+    "Extracted",
     "Interval",
     "PairedTest",
+    "Ranking",
+    "TransferVerdict",
     "ValidationOutputs",
     "Validator",
     "accuracy",
     "accuracy_interval",
+    "agreement_with_labels",
+    "anomaly_metrics",
     "choose",
     "classification_metrics",
     "collapse",
     "confusion_matrix",
     "effective_rank",
+    "energy",
     "entropy",
     "expected_calibration_error",
+    "extract",
+    "gbc",
+    "h_score",
     "holm",
+    "k_means",
+    "knn_probe",
+    "leep",
+    "linear_probe",
+    "logme",
     "macro_f1",
+    "mahalanobis_distance",
+    "max_softmax",
     "mean_and_interval",
     "mean_class_accuracy",
+    "nce",
+    "nearest_neighbours",
+    "negative_transfer",
+    "neighbour_distance",
     "oracle",
     "paired_test",
     "per_class_accuracy",
     "predict",
+    "rank_models",
+    "regularized_h_score",
     "softmax",
     "spread",
+    "welch_test",
 ]

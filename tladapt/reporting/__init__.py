@@ -4,7 +4,8 @@ from tladapt.reporting.figures import write_figures
 from tladapt.reporting.folder import RunFiles, read_run
 from tladapt.reporting.render import to_csv, to_latex, to_markdown, to_rich
 from tladapt.reporting.report import write_report
-from tladapt.reporting.tables import Table, results_table
+from tladapt.reporting.rows import Table
+from tladapt.reporting.tables import results_table
 
 __all__ = [
     "RunFiles",

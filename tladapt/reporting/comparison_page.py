@@ -16,8 +16,9 @@ from tladapt.reporting.outcome import mistakes
 from tladapt.reporting.page import Markup, details, document, listing, paragraph, percent, render, section, table, tag
 from tladapt.reporting.plots import dot_chart, reliability_chart
 from tladapt.reporting.render import cells, footnotes
+from tladapt.reporting.rows import Row, Table, worse_than_baselines
 from tladapt.reporting.sections import how_to_read, trained_on, warning_list
-from tladapt.reporting.tables import Row, Table, results_table, worse_than_source_only
+from tladapt.reporting.tables import results_table
 
 
 def comparison_page(runs: Sequence[RunFiles]) -> str:
@@ -36,7 +37,7 @@ def comparison_page(runs: Sequence[RunFiles]) -> str:
     methods = list(dict.fromkeys(row.method for row in results.rows))
     title = f"{_count(len(methods), 'method')} on {', '.join(scenarios)}"
     header, body, shared = _columns(results)
-    worse = [text for row in results.rows for text in worse_than_source_only(row)]
+    worse = [text for row in results.rows for text in worse_than_baselines(row)]
     notes = [note for note in footnotes(results) if note not in worse]
     parts = [
         section("Warnings", *_warnings(groups, worse)),
@@ -275,7 +276,8 @@ def _runs(groups: Sequence[Group]) -> list[Markup]:
             summary, facts = run.summary or {}, run.record("environment.json")
             minutes = f"{facts['seconds'] / 60:.1f}" if "seconds" in facts else "–"
             accuracies = [percent(summary.get(f"{when}target/accuracy")) for when in ("", "chosen/", "oracle/")]
-            step = f"{run.config['steps']:,}" if isinstance(run.config.get("steps"), int) else "–"
+            steps = summary.get("steps", run.config.get("steps"))  # those done, where the run stopped early
+            step = f"{steps:,}" if isinstance(steps, int) else "–"
             rows.append([_short(run, groups), called, str(run.config.get("seed", "–")), step, *accuracies, minutes])
             if (command := command_of(run)) is not None:
                 commands.append(command)

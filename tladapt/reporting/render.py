@@ -7,7 +7,7 @@ import io
 import math
 from typing import Any
 
-from tladapt.reporting.tables import Gain, Measure, Row, Table
+from tladapt.reporting.rows import Gain, Measure, Row, Table
 
 ORACLE = "oracle (uses test labels)"
 _LEFT = frozenset({"scenario", "method", "settings", "recipe", "validator"})

@@ -8,8 +8,9 @@ from pathlib import Path
 from tladapt.errors import UsageError
 from tladapt.reporting.comparison_page import comparison_page
 from tladapt.reporting.folder import RunFiles, read_run, write_whole
+from tladapt.reporting.rows import Row
 from tladapt.reporting.run_page import run_page
-from tladapt.reporting.tables import BASELINE, Row, results_table
+from tladapt.reporting.tables import BASELINE, results_table
 
 
 def write_report(
@@ -20,7 +21,8 @@ def write_report(
     Args:
       folders: of runs, or folders that hold runs at any depth.
       out: the file; None: `report.html` in the folder, where one is given.
-      against: source-only runs to hold a single run against; with several runs, they join the comparison.
+      against: source-only runs, or runs from scratch, to hold a single run against; with several runs, they join the
+        comparison.
 
     Returns:
       The file.
@@ -57,14 +59,15 @@ def _found(folders: Sequence[str | Path]) -> list[Path]:
 
 
 def _held_against(run: RunFiles, base: Sequence[RunFiles]) -> Row | None:
-    """Return the run's row of a table with source-only runs, or None where there are none."""
+    """Return the run's row of a table with source-only runs or runs from scratch, or None where there are none."""
     if not base:
         return None
     for row in results_table([run, *base]).rows:
-        if str(run.path) in row.folders and row.gain is not None:
+        if str(run.path) in row.folders and (row.gain or row.transfer) is not None:
             return row
     named = ", ".join(str(one.path) for one in base)
     raise UsageError(
         f"{run.path} cannot be held against {named}: a finished {BASELINE} run was expected, of the same scenario,"
-        " recipe, network, number of steps and seed, with a labelled test set."
+        " recipe, network, number of steps and seed, with a labelled test set; or, for a run that starts from trained"
+        " parameters (--weights, --init), the same run without them."
     )

@@ -9,8 +9,8 @@ from tladapt.reporting.maps import features
 from tladapt.reporting.measures import named
 from tladapt.reporting.outcome import calibration, classes_and_confusion, mistakes
 from tladapt.reporting.page import Markup, document, listing, paragraph, percent, render, section, table, tag
+from tladapt.reporting.rows import Row, worse_than_baselines
 from tladapt.reporting.sections import curves, how_to_read, trained_on, warning_list, whole_config
-from tladapt.reporting.tables import Row, worse_than_source_only
 
 
 def run_page(run: RunFiles, *, row: Row | None = None) -> str:
@@ -24,7 +24,7 @@ def run_page(run: RunFiles, *, row: Row | None = None) -> str:
     name = f"{named(run, 'method')} on {named(run, 'scenario')}"
     oracle = bool(summary.get("oracle_run"))
     badge = tag("span", "oracle: trained on the target's labels", class_="badge") if oracle else ""
-    worse = [] if row is None else worse_than_source_only(row)
+    worse = [] if row is None else worse_than_baselines(row)
     warnings = [*worse, *summary.get("warnings", [])]
     if run.summary is None:
         reached = run.rows[-1]["step"] if run.rows else 0
@@ -76,10 +76,14 @@ def _verdict(run: RunFiles) -> str:
 
 
 def _standing(row: Row | None) -> str:
-    if row is None or row.gain is None:
-        return ""
-    where = ", ".join(row.baselines)
-    return f" That is {row.gain.mean:+.1f} points against source-only on the same seed ({where})."
+    words = ""
+    if row is not None and row.gain is not None:
+        where = ", ".join(row.baselines)
+        words += f" That is {row.gain.mean:+.1f} points against source-only on the same seed ({where})."
+    if row is not None and row.transfer is not None:
+        where = ", ".join(row.scratch)
+        words += f" It is {row.transfer.mean:+.1f} points against the same training from scratch ({where})."
+    return words
 
 
 def _apart(run: RunFiles) -> list[Markup]:
@@ -142,5 +146,7 @@ def _results(run: RunFiles) -> list[Markup]:
     reason = (
         [paragraph(f"Chosen: {summary['chosen/reason']}.", class_="small soft")] if summary.get("chosen/reason") else []
     )
+    if summary.get("stopped/reason"):
+        reason.append(paragraph(f"Early stop: {summary['stopped/reason']}.", class_="small soft"))
     results = table(head, rows, caption=caption, strong=(0,))
     return [section("Results", results, *reason, how_to_read())]

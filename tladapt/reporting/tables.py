@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,77 +11,16 @@ import numpy as np
 
 from tladapt.errors import UsageError
 from tladapt.reporting.folder import RunFiles
+from tladapt.reporting.rows import Gain, Measure, Pair, Row, Table, better_than_scratch, worse_than_baselines
 
 BASELINE = "source_only"
 # What tells two runs of one row apart, or changes no number: never a reason for a row of its own.
 _FREE = {"seed", "command", "out", "data_dir", "resume", "debug", "log_every", "scenario.options.seed"}
 # On top of these, a method and its baseline may differ in what is the method's own and in what only picks a step.
 _METHODS_OWN = ("method", "validator")
+# What runs that start from trained parameters and the same training from scratch may differ in.
+_STARTS_OWN = ("weights", "init", "transfer", "views", "penalty", "validator")
 _ORACLE = ("oracle", "oracle_run", "is_oracle")
-
-Pair = tuple[Any, Any]  # (data seed, seed)
-
-
-@dataclasses.dataclass(frozen=True)
-class Measure:
-    """Mean and sample standard deviation (NaN for one run) over runs, in percent; NaN and NaN where no run knows it."""
-
-    mean: float
-    spread: float
-
-
-@dataclasses.dataclass(frozen=True)
-class Gain:
-    """Mean difference to source-only over shared pairs, in points, its 95 % t-interval, and the paired t-test's p."""
-
-    mean: float
-    low: float
-    high: float
-    p: float
-    pairs: int
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Row:
-    """One method under one setting.
-
-    Attributes:
-      scenario, method, recipe, validator: names.
-      settings: what sets this row apart from others of the same scenario and recipe, as "steps=500".
-      is_oracle: the runs trained on labels of the target.
-      last, chosen, oracle, source: accuracies on the target's test set at the last step, at the step that the validator
-        chose, at the step that test labels chose; and on the source's held-out examples.
-      before, source_before: accuracies of the model that the runs started from, on the target and on the source.
-      gain: of `last` over source-only; None where there is no source-only run under the same settings.
-      pairs: the (data seed, seed) of each run.
-      folders: of the runs, in the order of `pairs`.
-      baselines: folders of the source-only runs that `gain` is over.
-    """
-
-    scenario: str
-    method: str
-    recipe: str
-    validator: str
-    settings: str
-    is_oracle: bool
-    last: Measure
-    chosen: Measure
-    oracle: Measure
-    source: Measure
-    before: Measure
-    source_before: Measure
-    gain: Gain | None
-    pairs: tuple[Pair, ...]
-    folders: tuple[str, ...] = ()
-    baselines: tuple[str, ...] = ()
-
-
-@dataclasses.dataclass(frozen=True)
-class Table:
-    """Rows, and notes on what a reader has to know; `to_rich`, `to_markdown`, `to_csv` and `to_latex` write it."""
-
-    rows: tuple[Row, ...]
-    notes: tuple[str, ...] = ()
 
 
 def results_table(runs: Sequence[RunFiles]) -> Table:
@@ -91,7 +29,8 @@ def results_table(runs: Sequence[RunFiles]) -> Table:
     Runs share a row only where every setting but the seeds is equal. Rows stand in the order of scenarios, recipes and
     methods as the runs come, source-only first and oracles last.
     The gain over source-only is taken on the pairs of seeds that both have, under the same scenario and settings; only
-    the method's own fields and the validator may differ.
+    the method's own fields and the validator may differ. Runs that start from trained parameters are held against those
+    from scratch, too, where only the start, the penalty and the validator differ.
 
     Args:
       runs: from `read_run`. One without a summary, or with the settings and seeds of another, is left out with a note.
@@ -110,6 +49,7 @@ def results_table(runs: Sequence[RunFiles]) -> Table:
     for key, group in groups.items():
         first = next(iter(group.values()))
         gain, baselines = _gain(key, groups, flat)
+        transfer, scratch = _transfer(key, groups, flat)
         rows.append(
             Row(
                 scenario=_name(first, "scenario"),
@@ -128,6 +68,8 @@ def results_table(runs: Sequence[RunFiles]) -> Table:
                 pairs=tuple(group),
                 folders=tuple(str(run.path) for run in group.values()),
                 baselines=baselines,
+                transfer=transfer,
+                scratch=scratch,
             )
         )
     if any(len({pair[0] for pair in row.pairs}) > 1 for row in rows):
@@ -136,35 +78,10 @@ def results_table(runs: Sequence[RunFiles]) -> Table:
         )
     if any(row.gain is None and not _plain(row) and not math.isnan(row.last.mean) for row in rows):
         notes.append("No gain (–) where no source-only run has the same settings and seeds.")
-    notes += [text for row in rows for text in worse_than_source_only(row)]
+    notes += [text for row in rows for text in (*worse_than_baselines(row), *better_than_scratch(row))]
     blocks = list(dict.fromkeys((row.scenario, row.recipe) for row in rows))
     rows.sort(key=lambda row: (blocks.index((row.scenario, row.recipe)), row.is_oracle, row.method != BASELINE))
     return Table(tuple(rows), tuple(notes))
-
-
-def worse_than_source_only(row: Row) -> list[str]:
-    """Say that a row is worse than the source-only runs it was compared with, and name them; else nothing.
-
-    With several shared seeds it is said where the whole interval of the difference lies below 0. With one it is said
-    as what it is: one difference.
-    """
-    gain = row.gain
-    if gain is None or math.isnan(gain.mean) or not gain.mean < 0:
-        return []
-    called = f"{row.method}{' [oracle]' if row.is_oracle else ''}{f' ({row.settings})' if row.settings else ''}"
-    named = ", ".join(row.baselines[:3]) + (f" and {len(row.baselines) - 3} more" if len(row.baselines) > 3 else "")
-    if gain.pairs == 1:
-        return [
-            f"On {row.scenario}, {called} ends {-gain.mean:.1f} points below source-only on the same seed ({named})."
-            " One seed proves little: train both with more seeds before concluding that adaptation hurts here."
-        ]
-    if not gain.high < 0:
-        return []
-    return [
-        f"On {row.scenario}, {called} is worse than source-only: by {-gain.mean:.1f} points [{-gain.high:.1f},"
-        f" {-gain.low:.1f}] over {gain.pairs} seeds, against {named}. Try a smaller weight of the adaptation term, a"
-        " slower schedule of it, or more steps; look at whether the label sets and class shares of the domains differ."
-    ]
 
 
 def _plain(row: Row) -> bool:
@@ -214,7 +131,7 @@ def _flat(config: Mapping[str, Any]) -> dict[str, Any]:
                 yield from walk(f"{prefix}.{key}" if prefix else str(key), below)
         elif prefix == "init":
             yield prefix, bool(value)  # each seed starts from a run of its own
-        else:
+        elif value is not None:  # what is not set is as in a run from before there was such a setting
             yield prefix, value
 
     return {key: value for key, value in walk("", config) if key not in _FREE and key.split(".")[-1] != "hash"}
@@ -260,19 +177,48 @@ def _measure(group: Mapping[Pair, RunFiles], key: str) -> Measure:
 def _gain(
     mine: str, groups: Mapping[str, Mapping[Pair, RunFiles]], flat: Mapping[str, Mapping[str, Any]]
 ) -> tuple[Gain | None, tuple[str, ...]]:
-    def shared(settings: Mapping[str, Any]) -> dict[str, Any]:
-        own = (key for key in settings if key.split(".")[0] in _METHODS_OWN or _says_oracle(key))
-        return {key: settings[key] for key in settings.keys() - set(own)}
+    """Return the gain of a row over the source-only runs under its settings, and the folders of these."""
 
-    if _method(flat[mine]) == BASELINE and not _is_oracle(next(iter(groups[mine].values()))):
+    def plain(key: str) -> bool:
+        return _method(flat[key]) == BASELINE and not _is_oracle(next(iter(groups[key].values())))
+
+    return (None, ()) if plain(mine) else _over([key for key in groups if plain(key)], _METHODS_OWN, mine, groups, flat)
+
+
+def _transfer(
+    mine: str, groups: Mapping[str, Mapping[Pair, RunFiles]], flat: Mapping[str, Mapping[str, Any]]
+) -> tuple[Gain | None, tuple[str, ...]]:
+    """Return the gain of a row that starts from trained parameters over the same from scratch, and its folders."""
+
+    def scratch(key: str) -> bool:
+        return not (flat[key].get("weights") or flat[key].get("init"))
+
+    if scratch(mine):
         return None, ()
+    oracle = _is_oracle(next(iter(groups[mine].values())))
+    bases = [key for key in groups if scratch(key) and _is_oracle(next(iter(groups[key].values()))) == oracle]
+    return _over(bases, _STARTS_OWN, mine, groups, flat)
+
+
+def _over(
+    bases: Sequence[str],
+    own: Sequence[str],
+    mine: str,
+    groups: Mapping[str, Mapping[Pair, RunFiles]],
+    flat: Mapping[str, Mapping[str, Any]],
+) -> tuple[Gain | None, tuple[str, ...]]:
+    """Return the gain of a row over those of `bases` that have its settings but for `own`, and their folders."""
+
+    def shared(settings: Mapping[str, Any]) -> dict[str, Any]:
+        left_out = (key for key in settings if key.split(".")[0] in own or _says_oracle(key))
+        return {key: settings[key] for key in settings.keys() - set(left_out)}
+
     base: dict[Pair, float] = {}
     folders: dict[Pair, str] = {}
-    for key, group in groups.items():
-        plain = _method(flat[key]) == BASELINE and not _is_oracle(next(iter(group.values())))
-        if plain and shared(flat[key]) == shared(flat[mine]):
-            base = _values(group, "target/accuracy") | base
-            folders = {pair: str(run.path) for pair, run in group.items()} | folders
+    for key in bases:
+        if shared(flat[key]) == shared(flat[mine]):
+            base = _values(groups[key], "target/accuracy") | base
+            folders = {pair: str(run.path) for pair, run in groups[key].items()} | folders
     values = _values(groups[mine], "target/accuracy")
     common = [pair for pair in values if pair in base]
     if not common:

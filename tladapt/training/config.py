@@ -73,6 +73,8 @@ class Config(Chosen):
     """How many augmented views of each example are cached with its features."""
     evaluations: int = 10
     """How many times, evenly spaced, the run is evaluated and saved."""
+    patience: int | None = None
+    """After how many evaluations in a row without a higher score of the validator the run stops; None: never."""
     log_every: int = 50
     """Steps between two lines of the log; also how many steps go into one dispatch."""
     debug: bool = False
@@ -105,8 +107,10 @@ class Config(Chosen):
                 object.__setattr__(self, field, os.fspath(getattr(self, field)))
         if self.transfer not in get_args(Transfer):
             raise UsageError(f"transfer must be one of {', '.join(get_args(Transfer))}; got {self.transfer!r}.")
-        for field, low in (("steps", 1), ("evaluations", 1), ("log_every", 1), ("views", 0)):
+        for field, low in (("steps", 1), ("evaluations", 1), ("log_every", 1), ("views", 0), ("patience", 1)):
             value = getattr(self, field)
+            if value is None and field == "patience":
+                continue
             if not isinstance(value, int) or value < low:
                 raise UsageError(f"{field} must be a whole number of at least {low}, got {value!r}.")
 

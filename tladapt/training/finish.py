@@ -22,6 +22,7 @@ from tladapt.training.keeper import Keeper
 from tladapt.training.layout import Layout
 from tladapt.training.result import Result, save_model
 from tladapt.training.state import State
+from tladapt.training.stopping import stopped
 
 PICTURES, MISTAKES = 20, 24  # how many the page of a run shows of each domain, and of what went wrong
 
@@ -80,7 +81,8 @@ def summarize(keeper: Keeper, metrics: dict[str, Any]) -> dict[str, Any]:
     evaluations = {row["step"]: row for row in history if row["kind"] == "eval"}
     chosen, best = choose(history, validator), oracle(history)
     left_out = ("kind", "step", "collapsed", "target/accuracy")
-    last = evaluations[config.steps]
+    steps = max(evaluations)  # fewer than the config's where the run stopped early
+    last = evaluations[steps]
     summary = {name: value for name, value in last.items() if name not in left_out and not name.endswith("/doubt")}
     summary |= {f"target/{name}": value for name, value in metrics.items()}
     summary |= {"chosen/step": chosen.step, "chosen/validator": validator, "chosen/reason": chosen.reason}
@@ -92,13 +94,15 @@ def summarize(keeper: Keeper, metrics: dict[str, Any]) -> dict[str, Any]:
             "oracle/step": best.step,
             "oracle/target/accuracy": best.score,
         }
+    if (end := stopped(history, config, assembly.spans)) is not None:
+        summary |= {"stopped/step": end.step, "stopped/reason": end.reason}
     accuracies = ("source/accuracy", "target/accuracy")
     summary |= {f"before/{name}": keeper.initial[name] for name in accuracies if name in keeper.initial}
     summary |= {
         "method": config.method.name,  # type: ignore[union-attr]
         "scenario": scenario.name,
         "seed": keeper.record["seed"],
-        "steps": config.steps,
+        "steps": steps,
         "recipe": config.recipe.name,  # type: ignore[union-attr]
         "classes": list(scenario.classes),
         "oracle_run": scenario.is_oracle,

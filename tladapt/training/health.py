@@ -11,6 +11,7 @@ Rows = Sequence[Mapping[str, Any]]
 
 RIGHT, CHANCE = 0.98, 0.52  # a discriminator's balanced accuracy, all the time above or below
 UNSURE = 0.01  # share of confident target examples below which their term does nothing
+APART, FALLEN = 0.10, 0.03  # training accuracy over the held-out one, and the held-out one under its best: over-fitting
 SATURATED, EARLY = 0.99, 0.1  # lambda above this share of its last value within this share of the run
 
 
@@ -26,6 +27,7 @@ def health(history: Rows, *, chosen: Choice | None = None) -> list[str]:
     train = [row for row in history if row["kind"] == "train"]
     evaluations = [row for row in history if row["kind"] == "eval"]
     words = [*_gradients(train), *_discriminator(train), *_saturated(train), *_collapsed(evaluations)]
+    words += _overfitted(train, evaluations)
     if chosen is not None and not chosen.passed:
         words.append(f"no checkpoint could be chosen: {chosen.reason}.")
     return words
@@ -110,6 +112,28 @@ def _collapsed(evaluations: Rows) -> Iterator[str]:
     else:
         advice = "Try a smaller weight of the adaptation term, or a slower schedule of it."
     yield f"the model has collapsed: {reason}. {advice}"
+
+
+def _overfitted(train: Rows, evaluations: Rows) -> Iterator[str]:
+    """Find held-out source accuracy that falls for good while training batches are right far more often.
+
+    Where the last steps train on no source labels (a second stage), a fall has other reasons.
+    """
+    late: list[Any] = [row.get("source/batch_accuracy") for row in train[-max(2, len(train) // 4) :]]
+    pairs: list[tuple[int, Any]] = [(row["step"], row.get("source/accuracy")) for row in evaluations]
+    if len(pairs) < 4 or any(value is None for value in (*late, *(accuracy for _, accuracy in pairs))):
+        return
+    step, best = max(pairs, key=lambda pair: pair[1])
+    # All of the last third: one evaluation on few examples may be low by chance.
+    ends = [accuracy for _, accuracy in pairs[-max(3, len(pairs) // 3) :]]
+    trained, last = sum(late) / len(late), sum(ends) / len(ends)
+    if trained - last >= APART and best - last >= FALLEN and best - max(ends) >= FALLEN / 3:
+        yield (
+            f"the model over-fits the source: held-out accuracy has fallen from {best:.1%} at step {step:,} to"
+            f" {last:.1%} in the last evaluations, while {trained:.1%} of the training batches are right. Try an early"
+            " stop (--patience 2 --validator source_accuracy), augmentation (--recipe.augment), a smaller learning rate"
+            " or frozen stages for the backbone, or a penalty (--penalty l2sp)."
+        )
 
 
 def _column(rows: Rows, ending: str) -> list[float]:

@@ -21,6 +21,7 @@ from tladapt.training.layout import Layout
 from tladapt.training.passes import Span
 from tladapt.training.state import State
 from tladapt.training.step import StageStep
+from tladapt.training.stopping import stopped
 from tladapt.training.watching import Callback, Event, Interrupted, Kind, interrupts
 
 PyTree = Any
@@ -87,7 +88,7 @@ class Loop:
                 stack.enter_context(jax.disable_jit())
                 stack.enter_context(jax.debug_nans(True))
             for span in self.first.spans:
-                if span.end > done:
+                if span.end > done and not self._stopped():
                     state = self._stage(span, state, (arrays, axes), max(done, span.first), asked)
         return self.layout.split(state)
 
@@ -133,6 +134,9 @@ class Loop:
                         self._keep(member, done, own)
             if stop:
                 raise Interrupted(self._goodbye(done))
+            if done in self.due and (reason := self._stopped()):
+                self.tell(self.members[0], "note", done, {"text": reason})
+                break
         return state
 
     def _log(self, member: Member, span: Span, done: int, fetched: Mapping[str, Any], step: StageStep) -> None:
@@ -151,6 +155,11 @@ class Loop:
             row = {"kind": "eval", "step": done, **member.assembly.evaluator.row(weights_of(state))}
             self.tell(member, "eval", done, member.keeper.add(row))
         member.keeper.save(state)
+
+    def _stopped(self) -> str:
+        """Return why the run ends before its last step, or nothing; runs that may do so are trained one by one."""
+        found = stopped(self.members[0].keeper.history, self.config, self.first.spans)
+        return "" if found is None else found.reason
 
     def _each(self, state: State, change: Any) -> State:
         """Return the state with a change, a function of a member and its state, made to each run."""

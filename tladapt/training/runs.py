@@ -110,6 +110,11 @@ def run_seeds(
         raise UsageError(f"each seed can be given once, got {list(seeds)}.")
     if config.debug and replicate in ("vmap", "pmap"):
         raise UsageError(f"debug runs step by step, which does not go with replicate={replicate!r}; use 'loop'.")
+    if config.patience is not None and replicate in ("vmap", "pmap"):
+        raise UsageError(
+            f"with patience each seed stops at a step of its own, which does not go with replicate={replicate!r}; use"
+            " 'loop'."
+        )
     folders = [None if out is None else Path(out) / f"seed{seed}" for seed in seeds]
     for folder in folders:
         if folder is not None and not resume:
@@ -148,7 +153,7 @@ def _way(replicate: Replicate, first: Assembly) -> Literal["loop", "vmap", "pmap
     """Return how seeds are trained; "auto" decides."""
     if replicate != "auto":
         return replicate
-    if jax.default_backend() == "cpu" or first.config.debug:
+    if jax.default_backend() == "cpu" or first.config.debug or first.config.patience is not None:
         return "loop"
     if len(jax.devices()) > 1:
         return "pmap"
@@ -185,7 +190,7 @@ def _trained(group: Sequence[Member], layout: Layout, callbacks: Sequence[Callba
         for member, state in zip(running, loop.go(), strict=True):
             if not member.fault:
                 member.keeper.finished = finish(member.keeper, state, layout, started)
-                loop.tell(member, "end", member.assembly.config.steps, member.keeper.finished.metrics)
+                loop.tell(member, "end", int(state.step), member.keeper.finished.metrics)
     faults = [member.fault for member in group if member.fault]
     if faults:
         raise DivergenceError(" ".join(faults))
