@@ -140,8 +140,9 @@ class Penalty(Chosen):
 
     Class attributes:
       name: how commands, folders and tables call it (by default the class's name in snake case).
-      needs: what it needs beyond parameters and features: "inputs" (an earlier model looks at them, so that cached
-        features are not enough), "labels" (a labelled source in every stage), "source_classifier".
+      needs: what it needs beyond parameters and features: "inputs" (an earlier model looks at them) and "taps" (outputs
+        of inner layers), for which cached features are not enough; "labels" (a labelled source in every stage);
+        "source_classifier" (the one that the starting weights came with).
       trains_source_classifier: whether the source classifier is trained with the model.
     """
 
@@ -179,6 +180,11 @@ class Penalty(Chosen):
 
 
 PENALTIES: Registry[type[Penalty]] = Registry("penalty")
+
+
+def wide(x: jax.Array) -> jax.Array:
+    """Return an array in float32, or in float64 where it was."""
+    return x if x.dtype == jnp.float64 else x.astype(jnp.float32)
 
 
 def check_at_least(penalty: Penalty, field: str, least: float = 0.0) -> None:

@@ -23,6 +23,7 @@ from tladapt.penalties.base import (
     PyTree,
     Seen,
     check_at_least,
+    wide,
 )
 
 Attention = Literal["supervised", "uniform"]
@@ -135,10 +136,9 @@ def distances(maps: jax.Array, anchors: jax.Array, attention: jax.Array) -> jax.
     Returns:
       `[n]`, float32 at least.
     """
-    wide = jnp.promote_types(maps.dtype, jnp.float32)
-    squares = jnp.square(maps.astype(wide) - anchors.astype(wide))
+    squares = jnp.square(wide(maps) - wide(anchors))
     squares = squares.reshape(squares.shape[0], -1, squares.shape[-1]).mean(axis=1)  # [n, C], a mean over places
-    return 0.5 * squares.shape[-1] * (squares @ attention.astype(wide))
+    return 0.5 * squares.shape[-1] * (squares @ attention.astype(squares.dtype))
 
 
 def channel_attention(
@@ -174,6 +174,10 @@ def channel_attention(
 
         return jax.lax.map(one, jnp.arange(width + 1))
 
+    # Pytrees, so that arrays that they hold are arguments and are not compiled in.
+    before, after = (
+        half if isinstance(half, jax.tree_util.Partial) else jax.tree_util.Partial(half) for half in (before, after)
+    )
     pieces = [(x[first : first + BLOCK], y[first : first + BLOCK]) for first in range(0, len(x), BLOCK)]
     convolutions = has_convolutions(split, before, after, x[:1])
     split, losses = (compiled(function, convolutions=convolutions) for function in (split, losses))
