@@ -11,6 +11,7 @@ from tladapt.models.backbones.lenet import LeNet
 from tladapt.models.backbones.mlp import MLP
 from tladapt.models.backbones.mobilenet_v1 import MobileNetV1
 from tladapt.models.backbones.mobilenet_v2 import MobileNetV2
+from tladapt.models.backbones.progressive import Progressive
 from tladapt.models.backbones.published import Chain, Published
 from tladapt.models.backbones.roberta import Roberta
 from tladapt.models.backbones.squeezenet import SqueezeNet
@@ -31,6 +32,7 @@ __all__ = [
     "LeNet",
     "MobileNetV1",
     "MobileNetV2",
+    "Progressive",
     "Published",
     "Roberta",
     "SqueezeNet",
