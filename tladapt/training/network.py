@@ -277,7 +277,8 @@ class Network:
         names = model.backbone.stage_names()
         for _, stage in itertools.islice(model.backbone.stages(), names.index(layer) + 1, None):
             middle = stage(middle)
-        return middle if model.bottleneck is None else model.bottleneck(middle)
+        features = model.raised(middle)
+        return features if model.bottleneck is None else model.bottleneck(features)
 
     def _evaluating(self, params: Mapping[str, PyTree], statistics: PyTree) -> Any:
         own = {block: params[block] for block in self.model.params}
