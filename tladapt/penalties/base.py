@@ -155,6 +155,11 @@ class Penalty(Chosen):
         if "name" not in cls.__dict__:
             cls.name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()
 
+    @property
+    def tunes(self) -> bool:
+        """Whether it says something on how a backbone is trained, which cached features of one leave nothing of."""
+        return bool(self.needs & {"inputs", "taps", "source_classifier"})
+
     def taps(self, layers: tuple[str, ...]) -> tuple[str, ...]:
         """Return the layers whose outputs it looks at, given the backbone's stages by name; `BACKBONE` may be one."""
         return ()
