@@ -69,7 +69,8 @@ def test_the_last_stage_of_each_of_four_groups_is_chosen() -> None:
     resnet = ("conv1", *(f"layer{i}.{j}" for i in range(1, 5) for j in range(3)))
     assert last_of_groups(resnet) == ("layer1.2", "layer2.2", "layer3.2", "layer4.2")
     assert last_of_groups(("layers.0", "layers.1")) == ("layers.1",)
-    assert last_of_groups(("stem", "blocks.0.0", "blocks.1.0", "blocks.1.1")) == ("stem", "blocks.0.0", "blocks.1.1")
+    assert last_of_groups(("stem", "blocks.0.0", "blocks.1.0", "blocks.1.1", "head")) == ("blocks.0.0", "blocks.1.1")
+    assert last_of_groups(("block0", "block1", "dense")) == ("block0", "block1", "dense")
 
 
 @pytest.mark.parametrize("attention", ["supervised", "uniform"])

@@ -112,17 +112,16 @@ class DELTA(Penalty):
 
 
 def last_of_groups(layers: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the last stage of each of the last four groups, a group being what has one name up to the last dot.
+    """Return the last stage of each of the last four groups: what is numbered after one name, "layer1.0" and so on.
+
+    Where no stage is numbered, each is a group.
 
     >>> last_of_groups(("conv1", "layer1.0", "layer1.1", "layer2.0", "layer2.1"))
-    ('conv1', 'layer1.1', 'layer2.1')
+    ('layer1.1', 'layer2.1')
     """
-    groups = {(name.rpartition(".")[0] if _numbered(name) else name): name for name in layers}
+    numbered = [name for name in layers if name.rpartition(".")[0] and name.rpartition(".")[2].isdigit()]
+    groups = {name.rpartition(".")[0]: name for name in numbered} or {name: name for name in layers}
     return tuple(groups.values())[-4:]
-
-
-def _numbered(name: str) -> bool:
-    return name.count(".") > 0 and name.rpartition(".")[2].isdigit()
 
 
 def distances(maps: jax.Array, anchors: jax.Array, attention: jax.Array) -> jax.Array:
