@@ -20,7 +20,10 @@ MISTAKES = {
     "validator": (["train", "--data", "TOY", "--validator", "entropi"], "Did you mean 'entropy'?"),
     "preset": (["train", "--data", "TOY", "--batchnorm", "jiont"], "BatchNorm preset 'jiont'. Did you mean 'joint'?"),
     "penalty": (["train", "--data", "TOY", "--penalty", "l2"], "Unknown penalty 'l2'. Did you mean 'l2sp'?"),
-    "penalty's field": (["train", "--data", "TOY", "--penalty.weight", "1"], "Add --penalty ewc or --penalty l2sp."),
+    "penalty's field": (
+        ["train", "--data", "TOY", "--penalty.weight", "1"],
+        "Add --penalty NAME: bss, co_tuning, delta, ewc, l2sp, lwf.",
+    ),
     "auto's field": (["train", "--data", "TOY", "--backbone.widths", "8"], "Name one, such as --backbone digits_cnn"),
     "data": (["train", "--data", "digit-photo"], "Did you mean 'digits-photo'?"),
     "data's option": (["train", "--data", "digits-photo", "--data.sed", "1"], "Did you mean 'seed'? Options: seed,"),
@@ -52,7 +55,14 @@ MISTAKES = {
         ["train", "--data", "TOY", "--backbone", "mlp", "--backbone.widths", "8,x"],
         "separated by commas, got '8,x'",
     ),
-    "only from Python": (["train", "--data", "TOY", "--recipe.groups", "x"], "tladapt.Recipe(groups="),
+    "group": (
+        ["train", "--data", "TOY", "--recipe.groups", "x"],
+        "a group of parameters is PATTERN=RATE or PATTERN=RATE:DECAY, such as ^backbone=0.1 or bias=2:0; got 'x'.",
+    ),
+    "too many phases": (
+        ["train", "--data", "TOY", "--backbone", "mlp", "--recipe.unfreeze", "9"],
+        "recipe.unfreeze asks for 9 phases, but the backbone has 2 blocks to unfreeze",
+    ),
     "contradiction": (["train", "--data", "TOY", "--batchnorm.statistics", "per_domain"], "forward='separate'"),
     "way without seeds": (
         ["train", "--data", "TOY", "--replicate", "vmap"],

@@ -121,7 +121,7 @@ def test_wrong_fields_are_said(make):
 
 
 def test_registry():
-    assert set(SMALL) == {"mlp", "lenet", "digits_cnn", "auto"}
+    assert set(SMALL) == {"mlp", "lenet", "digits_cnn", "auto", "progressive"}
     for name in BACKBONES:
         kind = BACKBONES[name]
         assert issubclass(kind, Backbone) and kind.name == name and kind.summary

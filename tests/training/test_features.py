@@ -144,6 +144,8 @@ def test_views(earlier):
         ({"weights": None}, "no weights are named"),
         ({"recipe": dataclasses.replace(RECIPE, augment="noise")}, "have one"),
         ({"views": 3}, "nothing augments"),
+        ({"penalty": "lwf"}, "penalty 'lwf' is on how the backbone is trained"),
+        ({"recipe": dataclasses.replace(RECIPE, unfreeze=2)}, "which blocks of the backbone are trained when"),
         ({"recipe": dataclasses.replace(RECIPE, standardize="source")}, "standardises inputs"),
     ],
 )

@@ -64,8 +64,10 @@ def penalty_of(name: str | None, options: Mapping[str, str]) -> Any:
     if name is not None:
         return made(PENALTIES, name, options, "penalty")
     if options:
-        known = " or ".join(f"--penalty {name}" for name in PENALTIES)
-        raise UsageError(f"--penalty.{next(iter(options))} is an option of a penalty, and none is named. Add {known}.")
+        raise UsageError(
+            f"--penalty.{next(iter(options))} is an option of a penalty, and none is named. Add --penalty NAME:"
+            f" {', '.join(PENALTIES)}."
+        )
     return None
 
 

@@ -261,6 +261,41 @@ class Scenario:
         self.is_oracle: bool = False
         self._oracle_labels: np.ndarray | None = target.y
 
+    @classmethod
+    def labelled_task(
+        cls,
+        train: Domain,
+        test: Domain,
+        *,
+        validation: Domain | None = None,
+        classes: Sequence[str] | None = None,
+        name: str = "",
+        origin: Mapping[str, Any] | None = None,
+    ) -> Scenario:
+        """Return a new task with labels, as inductive transfer has it: a model is fine-tuned on `train`.
+
+        There is no domain to adapt to. `source_only`, with freezing, penalties and the rest of a recipe, trains on the
+        labels of `train`; the unlabelled inputs of `test` stand where a target would, so that validators score without
+        its labels and the evaluator scores with them. Any other method would adapt to these inputs.
+
+        Args:
+          train: labelled examples of the task.
+          test: labelled examples for the evaluator alone.
+          validation: labelled examples that are not trained on. None: a run splits a tenth off `train`.
+          classes: as for `Scenario`.
+          name: as for `Scenario`.
+          origin: as for `Scenario`.
+
+        Raises:
+          UsageError: as `Scenario`, and for a test set without labels.
+
+        Example:
+          >>> x, y = np.zeros((6, 2), np.float32), np.arange(6) % 2
+          >>> Scenario.labelled_task(Domain(x, y, name="train"), Domain(x + 1, y, name="test"))
+          Scenario('train-test': train[6] -> test[6], 2 classes)
+        """
+        return cls(train, test.unlabelled(), test, validation=validation, classes=classes, name=name, origin=origin)
+
     def oracle(self) -> Scenario:
         """Return the problem whose *source* is the labelled target: target-only training, an upper bound.
 

@@ -140,8 +140,9 @@ class Penalty(Chosen):
 
     Class attributes:
       name: how commands, folders and tables call it (by default the class's name in snake case).
-      needs: what it needs beyond parameters and features: "inputs" (an earlier model looks at them, so that cached
-        features are not enough), "labels" (a labelled source in every stage), "source_classifier".
+      needs: what it needs beyond parameters and features: "inputs" (an earlier model looks at them) and "taps" (outputs
+        of inner layers), for which cached features are not enough; "labels" (a labelled source in every stage);
+        "source_classifier" (the one that the starting weights came with).
       trains_source_classifier: whether the source classifier is trained with the model.
     """
 
@@ -153,6 +154,11 @@ class Penalty(Chosen):
         super().__init_subclass__(**kwargs)
         if "name" not in cls.__dict__:
             cls.name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()
+
+    @property
+    def tunes(self) -> bool:
+        """Whether it says something on how a backbone is trained, which cached features of one leave nothing of."""
+        return bool(self.needs & {"inputs", "taps", "source_classifier"})
 
     def taps(self, layers: tuple[str, ...]) -> tuple[str, ...]:
         """Return the layers whose outputs it looks at, given the backbone's stages by name; `BACKBONE` may be one."""
@@ -179,6 +185,11 @@ class Penalty(Chosen):
 
 
 PENALTIES: Registry[type[Penalty]] = Registry("penalty")
+
+
+def wide(x: jax.Array) -> jax.Array:
+    """Return an array in float32, or in float64 where it was."""
+    return x if x.dtype == jnp.float64 else x.astype(jnp.float32)
 
 
 def check_at_least(penalty: Penalty, field: str, least: float = 0.0) -> None:

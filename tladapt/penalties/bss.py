@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from tladapt.errors import UsageError
-from tladapt.penalties.base import PENALTIES, Penalty, PenaltyContext, PenaltyStart, PyTree, check_at_least
+from tladapt.penalties.base import PENALTIES, Penalty, PenaltyContext, PenaltyStart, PyTree, check_at_least, wide
 
 
 @PENALTIES.register("bss")
@@ -77,7 +77,7 @@ def smallest_squares(features: jax.Array, k: int) -> jax.Array:
     """
     if k > min(features.shape):
         raise UsageError(f"features of shape {features.shape} have {min(features.shape)} singular values, not {k=}.")
-    f = features.astype(jnp.promote_types(features.dtype, jnp.float32))
+    f = wide(features)
     f = f if f.shape[0] <= f.shape[1] else f.T  # [m, other], m = min(n, d)
     f_constant = jax.lax.stop_gradient(f)
     _, vectors = jnp.linalg.eigh(f_constant @ f_constant.T)  # ascending; vectors in columns [m, m]

@@ -20,6 +20,7 @@ from tladapt.penalties.base import (
     PyTree,
     check_at_least,
     check_source_classifier,
+    wide,
 )
 
 _ALL = 2**31 - 1
@@ -81,10 +82,9 @@ class CoTuning(Penalty):
                 f"penalty {self.name!r} needs labelled examples in every step, and a stage of this method has none."
             )
         seen = ctx.seen["source"]
-        logits = ctx.source_logits(ctx.params[SOURCE_CLASSIFIER], seen)
-        wide = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
-        likely = memory["relationship"][seen.y].astype(wide.dtype)  # [n, C_s]
-        return self.weight * jnp.mean(-jnp.sum(likely * jax.nn.log_softmax(wide), axis=-1))
+        logits = wide(ctx.source_logits(ctx.params[SOURCE_CLASSIFIER], seen))
+        likely = memory["relationship"][seen.y].astype(logits.dtype)  # [n, C_s]
+        return self.weight * jnp.mean(-jnp.sum(likely * jax.nn.log_softmax(logits), axis=-1))
 
 
 def relationship(source_logits: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:

@@ -23,6 +23,7 @@ from tladapt.penalties.base import (
     PyTree,
     Seen,
     check_at_least,
+    wide,
 )
 
 Attention = Literal["supervised", "uniform"]
@@ -111,17 +112,16 @@ class DELTA(Penalty):
 
 
 def last_of_groups(layers: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the last stage of each of the last four groups, a group being what has one name up to the last dot.
+    """Return the last stage of each of the last four groups: what is numbered after one name, "layer1.0" and so on.
+
+    Where no stage is numbered, each is a group.
 
     >>> last_of_groups(("conv1", "layer1.0", "layer1.1", "layer2.0", "layer2.1"))
-    ('conv1', 'layer1.1', 'layer2.1')
+    ('layer1.1', 'layer2.1')
     """
-    groups = {(name.rpartition(".")[0] if _numbered(name) else name): name for name in layers}
+    numbered = [name for name in layers if name.rpartition(".")[0] and name.rpartition(".")[2].isdigit()]
+    groups = {name.rpartition(".")[0]: name for name in numbered} or {name: name for name in layers}
     return tuple(groups.values())[-4:]
-
-
-def _numbered(name: str) -> bool:
-    return name.count(".") > 0 and name.rpartition(".")[2].isdigit()
 
 
 def distances(maps: jax.Array, anchors: jax.Array, attention: jax.Array) -> jax.Array:
@@ -135,10 +135,9 @@ def distances(maps: jax.Array, anchors: jax.Array, attention: jax.Array) -> jax.
     Returns:
       `[n]`, float32 at least.
     """
-    wide = jnp.promote_types(maps.dtype, jnp.float32)
-    squares = jnp.square(maps.astype(wide) - anchors.astype(wide))
+    squares = jnp.square(wide(maps) - wide(anchors))
     squares = squares.reshape(squares.shape[0], -1, squares.shape[-1]).mean(axis=1)  # [n, C], a mean over places
-    return 0.5 * squares.shape[-1] * (squares @ attention.astype(wide))
+    return 0.5 * squares.shape[-1] * (squares @ attention.astype(squares.dtype))
 
 
 def channel_attention(
@@ -174,6 +173,10 @@ def channel_attention(
 
         return jax.lax.map(one, jnp.arange(width + 1))
 
+    # Pytrees, so that arrays that they hold are arguments and are not compiled in.
+    before, after = (
+        half if isinstance(half, jax.tree_util.Partial) else jax.tree_util.Partial(half) for half in (before, after)
+    )
     pieces = [(x[first : first + BLOCK], y[first : first + BLOCK]) for first in range(0, len(x), BLOCK)]
     convolutions = has_convolutions(split, before, after, x[:1])
     split, losses = (compiled(function, convolutions=convolutions) for function in (split, losses))

@@ -20,6 +20,7 @@ from tladapt.penalties.base import (
     Seen,
     check_at_least,
     check_source_classifier,
+    wide,
 )
 
 
@@ -90,7 +91,6 @@ def divergence(teacher_logits: jax.Array, student_logits: jax.Array, temperature
       >>> print(divergence(jnp.array([[1.0, 2.0]]), jnp.array([[2.0, 3.0]]), 2.0))
       [0.]
     """
-    wide = jnp.promote_types(student_logits.dtype, jnp.float32)
-    teacher = jax.nn.log_softmax(jax.lax.stop_gradient(teacher_logits).astype(wide) / temperature)  # [n, C]
-    student = jax.nn.log_softmax(student_logits.astype(wide) / temperature)
+    teacher = jax.nn.log_softmax(wide(jax.lax.stop_gradient(teacher_logits)) / temperature)  # [n, C]
+    student = jax.nn.log_softmax(wide(student_logits) / temperature)
     return jnp.sum(jnp.exp(teacher) * (teacher - student), axis=-1)

@@ -226,7 +226,7 @@ def assemble(
             earlier=handed_on(config.init, penalty),
         )
         kept = penalty.prepare(start)
-        if config.init is None and config.weights is None:
+        if config.init is None and config.weights is None and jax.tree.leaves(kept):
             notes.append(f"penalty {penalty.name!r} holds the model to random parameters: there is no --init")
     optimizer = Optimizer(recipe, params, network.freezing)
     parts = Parts(network, method, optimizer, augment, feeds, penalty, recipe.mixup)

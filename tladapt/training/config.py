@@ -128,17 +128,17 @@ class Config(Chosen):
             if policy != recipe.batchnorm:  # the star says that a table under the recipe's own name is another one
                 recipe = dataclasses.replace(recipe, batchnorm=policy, name=recipe.name.removesuffix("*") + "*")
         backbone = made(self.backbone, BACKBONES) if isinstance(self.backbone, str) else self.backbone
-        transfer = self.transfer
+        transfer, penalty = self.transfer, made(self.penalty, PENALTIES)
         if transfer == "auto":
             still = isinstance(backbone, Published) and self.weights is not None and not recipe.trains_backbone
-            transfer = "features" if still else "finetune"
+            transfer = "features" if still and not (penalty is not None and penalty.tunes) else "finetune"
         return dataclasses.replace(
             self,
             transfer=transfer,
             method=made(self.method, METHODS),
             recipe=recipe,
             validator=made(self.validator, VALIDATORS),
-            penalty=made(self.penalty, PENALTIES),
+            penalty=penalty,
             backbone=backbone,
             batchnorm=None,
         )

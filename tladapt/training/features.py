@@ -109,7 +109,17 @@ def inner_config(config: Config) -> Config:
 
 def check(config: Config) -> None:
     """Raise `UsageError` for what cached features cannot give a run."""
-    method, recipe = config.method, config.recipe
+    method, recipe, penalty = config.method, config.recipe, config.penalty
+    if penalty is not None and penalty.tunes:  # type: ignore[union-attr]
+        raise UsageError(
+            f"penalty {penalty.name!r} is on how the backbone is trained, and transfer='features' keeps it as it is."  # type: ignore[union-attr]
+            " Use --transfer finetune."
+        )
+    if recipe.unfreeze is not None or isinstance(recipe.freeze, int):  # type: ignore[union-attr]
+        raise UsageError(
+            "recipe.freeze and recipe.unfreeze say which blocks of the backbone are trained when, and"
+            " transfer='features' trains none. Use --transfer finetune, or leave them out."
+        )
     if config.weights is None and config.init is None:
         raise UsageError(
             "transfer='features' keeps the backbone as its weights are, and no weights are named: its features would be"

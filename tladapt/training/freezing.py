@@ -132,6 +132,7 @@ class Freezing:
     Args:
       recipe: groups, factors, what is frozen and unfrozen.
       blocks: the backbone's, from the input on.
+      fixed: what of the backbone never moves, whatever the recipe says, by path prefix.
 
     Attributes:
       blocks: as given.
@@ -141,7 +142,9 @@ class Freezing:
       UsageError: for more phases, or more frozen blocks, than there are blocks.
     """
 
-    def __init__(self, recipe: Recipe, blocks: tuple[Block, ...] = ()):
+    def __init__(self, recipe: Recipe, blocks: tuple[Block, ...] = (), fixed: tuple[str, ...] = ()):
+        self._never = Block("", fixed)
+        blocks = tuple(block for block in blocks if not set(block.prefixes) <= set(fixed))
         self.recipe, self.blocks, self.phases = recipe, blocks, len(recipe.phases)
         self._fixed = recipe.freeze if isinstance(recipe.freeze, int) else 0
         named = ", ".join(block.name for block in blocks)
@@ -164,7 +167,7 @@ class Freezing:
     def release(self, path: str) -> int | None:
         """Return the first phase in which a path moves; None: it never does."""
         freeze, place = self.recipe.freeze, self._place(path)
-        if self.rate(path) == 0 or (isinstance(freeze, str) and re.search(freeze, path)):
+        if self._never.holds(path) or self.rate(path) == 0 or (isinstance(freeze, str) and re.search(freeze, path)):
             return None
         if place is None:
             return 0

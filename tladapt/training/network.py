@@ -192,7 +192,8 @@ class Network:
                 raise UsageError(f"method {method.name!r}: a head cannot be called {name!r}, the model has that block.")
         # A module of one's own is copied into the model, and its children lose the order of their definition there.
         made = config.backbone if isinstance(config.backbone, nnx.Module) else model.backbone
-        self.freezing = Freezing(recipe, blocks_of(made, _pure(nnx.state(model.backbone, nnx.Param))))
+        found = blocks_of(made, _pure(nnx.state(model.backbone, nnx.Param)))
+        self.freezing = Freezing(recipe, found, getattr(made, "fixed_paths", ()))
         self.model = Functional(model, frozen_statistics=frozen, freezing=self.freezing)
         self.heads = {name: Functional(head, freezing=self.freezing, block=name) for name, head in heads.items()}
         penalty: Penalty | None = config.penalty  # type: ignore[assignment]
@@ -278,7 +279,8 @@ class Network:
         names = model.backbone.stage_names()
         for _, stage in itertools.islice(model.backbone.stages(), names.index(layer) + 1, None):
             middle = stage(middle)
-        return middle if model.bottleneck is None else model.bottleneck(middle)
+        features = model.raised(middle)
+        return features if model.bottleneck is None else model.bottleneck(features)
 
     def _evaluating(self, params: Mapping[str, PyTree], statistics: PyTree) -> Any:
         own = {block: params[block] for block in self.model.params}

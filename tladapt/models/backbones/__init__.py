@@ -14,6 +14,7 @@ from tladapt.models.backbones.lenet import LeNet
 from tladapt.models.backbones.mlp import MLP
 from tladapt.models.backbones.mobilenet_v1 import MobileNetV1
 from tladapt.models.backbones.mobilenet_v2 import MobileNetV2
+from tladapt.models.backbones.progressive import Progressive
 from tladapt.models.backbones.published import Chain, Published
 from tladapt.models.backbones.resnet import ResNet
 from tladapt.models.backbones.roberta import Roberta
@@ -40,6 +41,7 @@ __all__ = [
     "LeNet",
     "MobileNetV1",
     "MobileNetV2",
+    "Progressive",
     "Published",
     "ResNet",
     "Roberta",
