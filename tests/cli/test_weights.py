@@ -29,7 +29,8 @@ def file(tmp_path):
 def test_list(tmp_path):
     records = json.loads(call("weights", "list", "--json").out)
     assert [record["name"] for record in records] == list(WEIGHTS)
-    assert all(record["path"] is None and record["file"] and record["backbone"] for record in records)
+    assert all(record["file"] and record["backbone"] for record in records)
+    assert all(record["path"] is None for record in records if not WEIGHTS[record["name"]].package)
     name = "tensorflow/mobilenetv2_035"
     (tmp_path / WEIGHTS[name].file).touch()
     said = call("weights", "list", "--backbone", "mobilenetv2_035")

@@ -15,7 +15,7 @@ from tladapt.penalties.base import PENALTIES, Penalty, PenaltyContext, PenaltySt
 @PENALTIES.register("bss")
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class BSS(Penalty):
-    """weight sum_{i <= k} sigma_i^2, sigma_1 <= sigma_2 <= ... the singular values of a batch's features F `[n, d]`.
+    """weight (sigma_1^2 + ... + sigma_k^2), the k smallest singular values of a batch's features F `[n, d]`.
 
     What fine-tuning would carry over although it does not help the new task lies in the directions with small singular
     values. The gradient is 2 weight sum_i u_i u_i^T F, u_i the left singular vectors; a tie between the k-th and the

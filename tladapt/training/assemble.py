@@ -208,7 +208,7 @@ def assemble(
         params, statistics, words = load_backbone(config, params, statistics)
         notes += words
     if config.init is not None:
-        own = tuple(block for block in MODEL_BLOCKS if block in params and block != "backbone")
+        own = tuple(block for block in MODEL_BLOCKS if block != "backbone")
         params, statistics, words = load_blocks(config.init, params, statistics, blocks=own)
         notes += words
     key = jax.random.fold_in(jax.random.key(seed), zlib.crc32(b"memory"))
