@@ -18,12 +18,12 @@ PICTURES = np.random.default_rng(0).integers(0, 256, size=(5, 32, 32, 3)).astype
 
 @pytest.mark.parametrize("headless", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_a_pretrained_model_is_compiled_and_reads_raw_pictures(headless: bool) -> None:
-    model = pretrained("mobilenetv2_035", classes=4, shape=(32, 32, 3))
+    model = pretrained("cifar_resnet20", classes=4)
     if headless:
         model.classifier = None
     done: list[int] = []
     found = extract(model, Domain(PICTURES), batch=3, watcher=done.append)
-    assert done == [3, 5] and found.features.shape == (5, 1280)
+    assert done == [3, 5] and found.features.shape == (5, 64)
     expected = jax.jit(lambda x: model.features(x))(model.preprocess(PICTURES))
     np.testing.assert_allclose(found.features, expected, rtol=1e-4, atol=1e-5)
     if headless:
