@@ -72,12 +72,24 @@ def _options(options: list[dict[str, Any]], group: str) -> list[str]:
 def _entries(entries: list[dict[str, Any]], group: str) -> list[str]:
     lines: list[str] = []
     for entry in entries:
-        lines += [""] * bool(lines and entry["options"]) + _wrapped(entry["name"], entry["summary"].rstrip("."))
+        members = [other for other in entries if entry.get("family") and other.get("family") == entry["family"]]
+        heads = bool(lines and entry["options"]) and entry in (members or [entry])[:1]
+        lines += [""] * heads + _wrapped(entry["name"], entry["summary"].rstrip("."))
         for key in ("domains", "classes", "licence", "files", "obtain"):
             if entry.get(key) and not (key == "obtain" and entry["present"]):
                 lines += click.wrap_text(f"{key}: {entry[key]}", _width(), "    ", "      ").splitlines()
-        lines += _options(entry["options"], group)
+        if not members:
+            lines += _options(entry["options"], group)
+        elif entry is members[-1]:
+            lines += _options([_common(members, place) for place in range(len(entry["options"]))], group)
     return lines
+
+
+def _common(members: list[dict[str, Any]], place: int) -> dict[str, Any]:
+    """Return an option of several entries; its default where they agree on it."""
+    options = [member["options"][place] for member in members]
+    same = len({option["shown"] for option in options}) == 1
+    return {**options[0], "shown": options[0]["shown"] if same else "(by name)"}
 
 
 def _recipes(entries: list[dict[str, Any]]) -> list[str]:

@@ -35,11 +35,11 @@ def listing(kind: str, data_dir: str | None = None) -> list[Record]:
         from tladapt.evaluation import TRANSFERABILITY
 
         return [{"name": name, "summary": TRANSFERABILITY[name].summary, "options": []} for name in TRANSFERABILITY]
+    if kind == "backbones":
+        return _backbones()
     registry: Any
     if kind == "methods":
         from tladapt.methods import METHODS as registry
-    elif kind == "backbones":
-        from tladapt.models import BACKBONES as registry
     elif kind == "validators":
         from tladapt.evaluation import VALIDATORS as registry
     else:
@@ -47,6 +47,20 @@ def listing(kind: str, data_dir: str | None = None) -> list[Record]:
     return [
         {"name": name, "summary": _summary(registry[name]), "options": options(registry[name])} for name in registry
     ]
+
+
+def _backbones() -> list[Record]:
+    """Return the backbones; those that are one architecture with other defaults share a "family"."""
+    from tladapt.models import BACKBONES
+
+    found = []
+    for name in BACKBONES:
+        kind = BACKBONES[name]
+        record: Record = {"name": name, "summary": _summary(kind), "options": options(kind)}
+        if family := getattr(kind, "family", ""):
+            record["family"] = family
+        found.append(record)
+    return found
 
 
 def _augmentations() -> list[Record]:

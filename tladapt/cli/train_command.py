@@ -149,7 +149,7 @@ def train(given: dict[str, Any], options: Options) -> list[Any]:
     first, count = given["seed"], given["seeds"]
     _check_ways(given)
     config = config_of(given, options)
-    scenario = tladapt.load(given["data"], given["data_dir"], **options["data"])
+    scenario = tladapt.load(given["data"], given["data_dir"], **{**sizes_for(config, given["data"]), **options["data"]})
     out = Path(given["out"]) if given["out"] else default_out(scenario.name, given["method"], None if count else first)
     seeds = range(first, first + (count or 1))
     folders = [out / f"seed{seed}" for seed in seeds] if count else [out]
@@ -177,6 +177,24 @@ def train(given: dict[str, Any], options: Options) -> list[Any]:
     if len(folders) > 1:
         write_report(folders, out / "report.html")
     return results
+
+
+def sizes_for(config: Any, data: str) -> dict[str, Any]:
+    """Return the size of pictures that the backbone's weights were trained to read, for data that can have any."""
+    import dataclasses
+
+    from tladapt.data import SCENARIOS
+    from tladapt.models.backbones import Published
+    from tladapt.models.preprocessing import Preprocessing
+    from tladapt.models.pretrained import locate
+
+    name = data.split(":")[0]
+    fields = {field.name for field in dataclasses.fields(SCENARIOS[name])} if name in SCENARIOS else set()
+    if not (isinstance(config.backbone, Published) and config.weights and {"size", "resize"} <= fields):
+        return {}
+    known = locate(config.weights, config.backbone.name).known
+    reads = config.backbone.reads(None if known is None else known.preprocessing, None)
+    return {"size": reads.size} if isinstance(reads, Preprocessing) and reads.size != 224 else {}
 
 
 def _check_ways(given: dict[str, Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import os
 from collections.abc import Sequence
@@ -104,15 +105,27 @@ class Located(NamedTuple):
         return self.path if self.path.is_dir() else self.path.parent
 
 
-def locate(weights: str | os.PathLike[str]) -> Located:
+def locate(weights: str | os.PathLike[str], backbone: str = "") -> Located:
     """Return the file that a name, a path, an installed package or a hub's id stands for; what is not here is fetched.
+
+    Args:
+      weights: as for `pretrained`.
+      backbone: whose they are: "torchvision/IMAGENET1K_V1" is "torchvision/resnet50.IMAGENET1K_V1" for a resnet50.
 
     Raises:
       UnknownNameError, MissingDataError: for what is nowhere, with what to bring and where to put it.
     """
     path = Path(weights)
     name = str(weights)
+    library, _, tag = name.rpartition("/")
+    if f"{library}/{backbone}.{tag}" in WEIGHTS and not path.exists():
+        name = f"{library}/{backbone}.{tag}"
     known = WEIGHTS[name] if name in WEIGHTS else None  # noqa: SIM401  # a registry has no get()
+    if known is not None and backbone and backbone != known.backbone:
+        raise UsageError(
+            f"the weights {known.name} are of {known.backbone!r}, and the backbone is {backbone!r}. Use --backbone"
+            f" {known.backbone}, or other weights."
+        )
     if known is None and not path.exists() and (carried := find_in_package(name)) is not None:
         path = carried
     elif known is not None or not path.exists():
@@ -124,6 +137,13 @@ def locate(weights: str | os.PathLike[str]) -> Located:
 
 
 def _sha256(path: Path) -> str:
+    about = path.stat()
+    return _digest(path.resolve(), about.st_size, about.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=32)
+def _digest(path: Path, size: int, modified: int) -> str:
+    """Return the checksum of a file, once for each state of it: a run asks several times."""
     digest = hashlib.sha256()
     with open(path, "rb") as file:
         while block := file.read(1 << 20):
@@ -181,8 +201,8 @@ def pretrained(
 
     Args:
       backbone: its name ("resnet50", "mobilenetv2_100" ...) or the object with its options.
-      weights: a registered name ("torchvision/resnet50"), a hub's id, a file, a folder, or an installed package that
-        carries the files; None: random parameters.
+      weights: a registered name ("torchvision/resnet50.IMAGENET1K_V1", or "torchvision/IMAGENET1K_V1"), a hub's id, a
+        file, a folder, or an installed package that carries the files; None: random parameters.
       classes: of the classifier. None: as many as the weights have. A classifier of another size is drawn anew, and
         `model.notes` says so.
       shape: of one input; None: the size that it was published with.
@@ -205,7 +225,7 @@ def pretrained(
     if not isinstance(spec, Published):
         known = [name for name in BACKBONES if issubclass(BACKBONES[name], Published)]
         raise UsageError(f"backbone {spec.name!r} has no published weights.{suggest(spec.name, known)}")
-    located = None if weights is None else locate(weights)
+    located = None if weights is None else locate(weights, spec.name)
     spec = spec if located is None else adjusted(spec, located)
     known_weights = None if located is None else located.known
     preprocessing = spec.reads(
@@ -258,7 +278,7 @@ def classes_in(tensors: dict[str, np.ndarray], spec: Published) -> int:
 
 def backbone_arrays(spec: Published, weights: str | os.PathLike[str], wanted: dict[str, Any]) -> Filled:
     """Return the arrays of the backbone alone, by path ("backbone/..."), from the weights of a name or file."""
-    located = locate(weights)
+    located = locate(weights, spec.name)
     if located.known is not None:
         _check_backbone(spec, located.known)
     return fill(read(located), wanted, spec.tables(), called=str(weights), blocks=("backbone",))

@@ -112,7 +112,7 @@ def with_options_of_weights(config: Config) -> Config:
     if not is_published(config):
         return config
     assert config.weights is not None
-    return dataclasses.replace(config, backbone=adjusted(config.backbone, locate(config.weights)))
+    return dataclasses.replace(config, backbone=adjusted(config.backbone, locate(config.weights, config.backbone.name)))
 
 
 def text_preprocessing(config: Config) -> TextPreprocessing:
@@ -132,7 +132,7 @@ def text_preprocessing(config: Config) -> TextPreprocessing:
             f"backbone {spec.name!r} reads token ids, and the tokenizer comes with its weights. Name them (--weights),"
             " or turn texts into ids first: tladapt.data.tokenized(scenario, tokenizer, length)."
         )
-    located = locate(config.weights)
+    located = locate(config.weights, spec.name)
     found = spec.reads(None if located.known is None else located.known.preprocessing, located.folder)
     assert isinstance(found, TextPreprocessing)
     return found
@@ -186,7 +186,7 @@ def weights_checksum(config: Config) -> dict[str, str]:
             continue
         path = Path(place)
         if field == "weights" and is_published(config):
-            path = locate(place).path
+            path = locate(place, config.backbone.name).path
         elif path.is_dir():
             path = path / "model" / "model.safetensors"
         files = sorted(path.rglob("*.safetensors")) + sorted(path.rglob("*.bin")) if path.is_dir() else [path]

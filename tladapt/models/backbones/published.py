@@ -100,6 +100,8 @@ class Published(Backbone):
 
     companions: ClassVar[tuple[str, ...]] = ()
     """Small files that are published beside its weights, and are fetched with them."""
+    family: ClassVar[str] = ""
+    """The architecture that it is with other defaults, by the name of its class."""
     smallest: ClassVar[int] = 32
     """The smallest image that it reads, pixels a side."""
     size: ClassVar[int] = 224
@@ -172,6 +174,7 @@ def variants(base: type[Published], named: Mapping[str, Mapping[str, Any]], summ
             bases=(base,),
             namespace={
                 "name": name,
+                "family": base.__name__,
                 "summary": summary.format(**{**values, "name": name}),
                 "__doc__": base.__doc__,
                 "__module__": base.__module__,
