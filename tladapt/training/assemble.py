@@ -15,7 +15,7 @@ from tladapt.data import Domain, Feed, Scenario, examples, feed
 from tladapt.data.augment import check_inputs
 from tladapt.data.doctor import examine
 from tladapt.data.examination import Examination
-from tladapt.data.texts import Texts, tokenized
+from tladapt.data.texts import tokenized
 from tladapt.errors import UsageError
 from tladapt.methods.base import Method, Start
 from tladapt.models.tokenizers import TextPreprocessing
@@ -160,7 +160,7 @@ def assemble(
     asked = config.transfer
     given = config = with_options_of_weights(config.resolved())
     texts = None if like is None else like.texts
-    if isinstance(scenario.target.x, Texts):
+    if scenario.target.is_text:
         texts = texts or text_preprocessing(config)
         scenario = like.scenario if like is not None else tokenized(scenario, texts.tokenizer, texts.length)
     method: Method = config.method  # type: ignore[assignment]
@@ -267,12 +267,7 @@ def assemble(
 
 
 def _check_kind(backbone: Any, scenario: Scenario) -> None:
-    """Refuse texts, and a network for token ids where the inputs are numbers, or the other way round."""
-    if scenario.target.is_text:
-        raise UsageError(
-            f"{scenario.name} is text, and a model reads token ids: tladapt.data.tokenized(scenario, tokenizer, length)"
-            " makes them."
-        )
+    """Refuse a network for token ids where the inputs are numbers, and the other way round."""
     reads, called = getattr(backbone, "dtype", None), getattr(backbone, "name", "")
     if reads == "int32" and not scenario.target.holds_indices:
         raise UsageError(f"backbone {called!r} reads token ids, and {scenario.name} has none: they are int32.")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tladapt.data import Scenario, load
-from tladapt.data.texts import Texts, tokenized
+from tladapt.data.texts import tokenized
 from tladapt.errors import RunFolderError, UsageError
 from tladapt.registry import suggest
 from tladapt.training.checkpoint import Checkpoints
@@ -123,7 +123,7 @@ def own_data(run: Run, data_dir: str | os.PathLike[str] | None) -> Scenario:
 
 def readable(run: Run, scenario: Scenario) -> Scenario:
     """Return a scenario with token ids in the place of texts, as the run's own tokenizer makes them."""
-    if not isinstance(scenario.target.x, Texts):
+    if not scenario.target.is_text:
         return scenario
     texts = text_preprocessing(run.config)
     return tokenized(scenario, texts.tokenizer, texts.length)

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tladapt.data import Domain
-from tladapt.data.texts import Texts
 from tladapt.errors import RunFolderError, UsageError
 from tladapt.evaluation import choose, oracle
 from tladapt.evaluation.metrics import softmax
@@ -75,7 +74,7 @@ class Result:
 
     def readable(self, domain: Domain) -> Domain:
         """Return a domain with token ids in the place of texts."""
-        if self.texts is None or not isinstance(domain.x, Texts):
+        if self.texts is None or not domain.is_text:
             return domain
         ids = self.texts.tokenizer.encode(list(domain.x), self.texts.length)
         return dataclasses.replace(domain, x=ids)
