@@ -135,9 +135,12 @@ def fetch_beside(path: Path, files: Sequence[str]) -> None:
         return
     from huggingface_hub import errors, hf_hub_download
 
+    if _out_of_reach():
+        return
+    repository = repository.removeprefix("models--").replace("--", "/", 1)
     for file in wanted:
         try:
-            hf_hub_download(repository.removeprefix("models--").replace("--", "/", 1), file, revision=snapshot.name)
+            hf_hub_download(repository, file, revision=snapshot.name, endpoint=_endpoint())
         except errors.LocalEntryNotFoundError:
             return  # the hub is out of reach
         except errors.EntryNotFoundError:
@@ -191,12 +194,17 @@ def _brought(file: str, place: HubId | None = None) -> Path | None:
     return next((path for path in found if path.exists()), None)
 
 
-def _out_of_reach(endpoint: str) -> str:
-    """Return why no connection can be made, in words; empty: it can, or a proxy will tell.
+def _endpoint() -> str:
+    """Return the hub's address: HF_ENDPOINT, a mirror, or the hub's own."""
+    return os.environ.get("HF_ENDPOINT") or HUB
+
+
+def _out_of_reach() -> str:
+    """Return in words why the hub cannot be connected to; empty: it can, or a proxy will tell.
 
     The hub's own package tries again for half a minute, with a warning each time, before it says that.
     """
-    parts = urlsplit(endpoint)
+    parts = urlsplit(_endpoint())
     if urllib.request.getproxies() or parts.hostname is None:
         return ""
     try:
@@ -216,8 +224,7 @@ def _from_hub(place: HubId, name: str, sha256: str = "") -> Path:
             f"The weights {name!r} are on the Hugging Face hub, and fetching them needs the package huggingface_hub:"
             f" pip install 'tladapt[hub]'. Or do without: {instead}"
         ) from None
-    endpoint = os.environ.get("HF_ENDPOINT") or None
-    offline = _out_of_reach(endpoint or HUB)
+    offline = _out_of_reach()
 
     def get(file: str) -> Path:
         return Path(
@@ -225,7 +232,7 @@ def _from_hub(place: HubId, name: str, sha256: str = "") -> Path:
                 place.repository,
                 file,
                 revision=place.revision or None,
-                endpoint=endpoint,
+                endpoint=_endpoint(),
                 local_files_only=bool(offline),
             )
         )
