@@ -151,14 +151,22 @@ def fetch_beside(path: Path, files: Sequence[str]) -> None:
 
 def _refuse(name: str) -> NoReturn:
     """Raise for what is neither a name, nor an address, nor a file."""
-    from tladapt.models.weights.catalogue import WEIGHTS
-
     if "/" in name and (name.endswith((*ENDINGS, INDEX)) or name.startswith((".", "/", "~"))):
         raise MissingDataError(f"No weights at {name}. Give the path of a {', '.join(ENDINGS)} file, or of its folder.")
     raise UnknownNameError(
-        f"Unknown weights {name!r}.{suggest(name, WEIGHTS)} Expected a registered name ('tladapt weights list'), a file"
+        f"Unknown weights {name!r}.{close_names(name)} Expected a registered name ('tladapt weights list'), a file"
         " or folder, an https address, or a repository of the hub: owner/name, owner/name@revision, owner/name/file."
     )
+
+
+def close_names(name: str) -> str:
+    """Return in words the registered weights of a backbone of that name, else those with a close name, if any."""
+    from tladapt.models.weights.catalogue import WEIGHTS, of_backbone
+
+    if own := [weights.name for weights in of_backbone(name)]:
+        return f" For the backbone {name!r}: {', '.join(own)}."
+    close = suggest(name, WEIGHTS)
+    return close if "Did you mean" in close else ""  # not all of the long list
 
 
 def _registered(known: PublishedWeights) -> Path:
@@ -173,7 +181,8 @@ def _registered(known: PublishedWeights) -> Path:
     if path is None:
         raise MissingDataError(
             f"The weights {known.name!r} are in no place from which they can be fetched."
-            f" {bring(known.file, known.source or 'where you have them', sha256=known.sha256)}"
+            f" {bring(known.file, 'where you have it', sha256=known.sha256)} It is:"
+            f" {known.source or 'of unknown origin'}."
         )
     if path.is_file():
         check_sha256(path, known.sha256)
@@ -251,11 +260,9 @@ def _from_hub(place: HubId, name: str, sha256: str = "") -> Path:
     except errors.GatedRepoError:
         reason = f"its owners let people in one by one: accept their terms at {HUB}/{place.repository}, and log in"
     except errors.RepositoryNotFoundError:
-        from tladapt.models.weights.catalogue import WEIGHTS
-
         raise UnknownNameError(
             f"Unknown weights {name!r}: not registered, and the hub has no repository {place.repository!r} (or a"
-            f" private one: 'hf auth login').{suggest(name, WEIGHTS)}"
+            f" private one: 'hf auth login').{close_names(name)}"
         ) from None
     except errors.RevisionNotFoundError:
         raise UnknownNameError(
