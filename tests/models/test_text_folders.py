@@ -146,13 +146,14 @@ def test_files_beside_weights_of_the_hub_are_fetched(tmp_path, monkeypatch):
 
     from tladapt.models.weights.hub import fetch_beside
 
-    asked = []
+    asked, reason = [], [""]
+    monkeypatch.setattr("tladapt.models.weights.hub._out_of_reach", lambda: reason[0])
 
     class Missing(errors.EntryNotFoundError):
         def __init__(self):
             pass
 
-    def download(repository, file, revision):
+    def download(repository, file, revision, endpoint):
         asked.append((repository, file, revision))
         if file == "modules.json":
             raise Missing
@@ -165,6 +166,8 @@ def test_files_beside_weights_of_the_hub_are_fetched(tmp_path, monkeypatch):
     fetch_beside(path, ["config.json", "modules.json", "tokenizer.json", "vocab.txt", "merges.txt"])
     assert asked == [("owner/na--me", file, "abc") for file in ("modules.json", "tokenizer.json", "vocab.txt")]
     fetch_beside(tmp_path / "model.safetensors", ["config.json"])
+    reason[0] = "no connection"
+    fetch_beside(path, ["tokenizer.json"])  # the hub's package would try for half a minute
     assert len(asked) == 3
 
 

@@ -231,7 +231,7 @@ def known(**fields: Any) -> PublishedWeights:
 def test_registered_weights(server, places, monkeypatch, tmp_path):
     nowhere = known(source="the authors' page")
     with pytest.raises(
-        MissingDataError, match=r"'us/net' are in no place .* Bring net.safetensors .* from the authors'"
+        MissingDataError, match=r"'us/net' are in no place .* Bring net.safetensors .* It is: the authors'"
     ):
         obtain("us/net", nowhere)
     server.files["/net.safetensors"] = CONTENT
@@ -328,6 +328,8 @@ def test_names_that_are_none(tmp_path):
     for name in ("resnet50x", "weights/net.pth", "./net", "~/net", "/no/such/file"):
         with pytest.raises((UnknownNameError, MissingDataError), match=r"Unknown weights|No weights at"):
             obtain(name)
+    with pytest.raises(UnknownNameError, match=r"For the backbone 'mobilenetv2_035': tensorflow/mobilenetv2_035\."):
+        obtain("mobilenetv2_035")
     (tmp_path / "timm").mkdir()
     with pytest.raises(MissingDataError, match="although 'timm' is a folder here"):
         obtain("timm/resnet50")

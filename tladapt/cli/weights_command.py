@@ -145,7 +145,7 @@ def _read(name: str) -> tuple[WeightsFile, dict[str, Any]]:
     from tladapt.errors import MissingDataError
     from tladapt.models.weights.catalogue import WEIGHTS, by_checksum
     from tladapt.models.weights.files import read_weights_file
-    from tladapt.models.weights.hub import here
+    from tladapt.models.weights.hub import close_names, here
     from tladapt.models.weights.packages import find_in_package
     from tladapt.models.weights.places import bring, check_sha256, file_sha256
 
@@ -165,7 +165,7 @@ def _read(name: str) -> tuple[WeightsFile, dict[str, Any]]:
         carried = find_in_package(name)
         if carried is None:
             raise MissingDataError(
-                f"There is no file {name!r}, and no registered weights of that name.{suggest(name, WEIGHTS)}"
+                f"There is no file {name!r}, and no registered weights of that name.{close_names(name)}"
             )
         path = carried
     file = read_weights_file(path)

@@ -135,9 +135,12 @@ def fetch_beside(path: Path, files: Sequence[str]) -> None:
         return
     from huggingface_hub import errors, hf_hub_download
 
+    if _out_of_reach():
+        return
+    repository = repository.removeprefix("models--").replace("--", "/", 1)
     for file in wanted:
         try:
-            hf_hub_download(repository.removeprefix("models--").replace("--", "/", 1), file, revision=snapshot.name)
+            hf_hub_download(repository, file, revision=snapshot.name, endpoint=_endpoint())
         except errors.LocalEntryNotFoundError:
             return  # the hub is out of reach
         except errors.EntryNotFoundError:
@@ -148,14 +151,22 @@ def fetch_beside(path: Path, files: Sequence[str]) -> None:
 
 def _refuse(name: str) -> NoReturn:
     """Raise for what is neither a name, nor an address, nor a file."""
-    from tladapt.models.weights.catalogue import WEIGHTS
-
     if "/" in name and (name.endswith((*ENDINGS, INDEX)) or name.startswith((".", "/", "~"))):
         raise MissingDataError(f"No weights at {name}. Give the path of a {', '.join(ENDINGS)} file, or of its folder.")
     raise UnknownNameError(
-        f"Unknown weights {name!r}.{suggest(name, WEIGHTS)} Expected a registered name ('tladapt weights list'), a file"
+        f"Unknown weights {name!r}.{close_names(name)} Expected a registered name ('tladapt weights list'), a file"
         " or folder, an https address, or a repository of the hub: owner/name, owner/name@revision, owner/name/file."
     )
+
+
+def close_names(name: str) -> str:
+    """Return in words the registered weights of a backbone of that name, else those with a close name, if any."""
+    from tladapt.models.weights.catalogue import WEIGHTS, of_backbone
+
+    if own := [weights.name for weights in of_backbone(name)]:
+        return f" For the backbone {name!r}: {', '.join(own)}."
+    close = suggest(name, WEIGHTS)
+    return close if "Did you mean" in close else ""  # not all of the long list
 
 
 def _registered(known: PublishedWeights) -> Path:
@@ -170,7 +181,8 @@ def _registered(known: PublishedWeights) -> Path:
     if path is None:
         raise MissingDataError(
             f"The weights {known.name!r} are in no place from which they can be fetched."
-            f" {bring(known.file, known.source or 'where you have them', sha256=known.sha256)}"
+            f" {bring(known.file, 'where you have it', sha256=known.sha256)} It is:"
+            f" {known.source or 'of unknown origin'}."
         )
     if path.is_file():
         check_sha256(path, known.sha256)
@@ -191,12 +203,17 @@ def _brought(file: str, place: HubId | None = None) -> Path | None:
     return next((path for path in found if path.exists()), None)
 
 
-def _out_of_reach(endpoint: str) -> str:
-    """Return why no connection can be made, in words; empty: it can, or a proxy will tell.
+def _endpoint() -> str:
+    """Return the hub's address: HF_ENDPOINT, a mirror, or the hub's own."""
+    return os.environ.get("HF_ENDPOINT") or HUB
+
+
+def _out_of_reach() -> str:
+    """Return in words why the hub cannot be connected to; empty: it can, or a proxy will tell.
 
     The hub's own package tries again for half a minute, with a warning each time, before it says that.
     """
-    parts = urlsplit(endpoint)
+    parts = urlsplit(_endpoint())
     if urllib.request.getproxies() or parts.hostname is None:
         return ""
     try:
@@ -216,8 +233,7 @@ def _from_hub(place: HubId, name: str, sha256: str = "") -> Path:
             f"The weights {name!r} are on the Hugging Face hub, and fetching them needs the package huggingface_hub:"
             f" pip install 'tladapt[hub]'. Or do without: {instead}"
         ) from None
-    endpoint = os.environ.get("HF_ENDPOINT") or None
-    offline = _out_of_reach(endpoint or HUB)
+    offline = _out_of_reach()
 
     def get(file: str) -> Path:
         return Path(
@@ -225,7 +241,7 @@ def _from_hub(place: HubId, name: str, sha256: str = "") -> Path:
                 place.repository,
                 file,
                 revision=place.revision or None,
-                endpoint=endpoint,
+                endpoint=_endpoint(),
                 local_files_only=bool(offline),
             )
         )
@@ -244,11 +260,9 @@ def _from_hub(place: HubId, name: str, sha256: str = "") -> Path:
     except errors.GatedRepoError:
         reason = f"its owners let people in one by one: accept their terms at {HUB}/{place.repository}, and log in"
     except errors.RepositoryNotFoundError:
-        from tladapt.models.weights.catalogue import WEIGHTS
-
         raise UnknownNameError(
             f"Unknown weights {name!r}: not registered, and the hub has no repository {place.repository!r} (or a"
-            f" private one: 'hf auth login').{suggest(name, WEIGHTS)}"
+            f" private one: 'hf auth login').{close_names(name)}"
         ) from None
     except errors.RevisionNotFoundError:
         raise UnknownNameError(
