@@ -15,11 +15,11 @@ ROWS: dict[str, Row] = {
         classes=7,
         stages=("blocks.0.0", "blocks.2.1", "blocks.6.0"),
         gradients={
-            "conv_stem.weight": "backbone/conv_stem/kernel",
+            "conv_stem.weight": "backbone/stem/conv/kernel",
             "blocks.3.1.conv_dw.weight": "backbone/blocks/3/1/conv_dw/kernel",
             "classifier.weight": "classifier/kernel",
         },
-        statistics={"bn1.running_var": "backbone/bn1/var", "bn2.running_mean": "backbone/bn2/mean"},
+        statistics={"bn1.running_var": "backbone/stem/bn/var", "bn2.running_mean": "backbone/head/bn/mean"},
     ),
     "mobilenetv1_100": Row(
         backbone="mobilenetv1_100",

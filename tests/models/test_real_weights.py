@@ -40,7 +40,10 @@ RANDOM |= {"mobilenetv2_100": RANDOM["mobilenetv2_035"], "mobilenetv1_025": RAND
 RANDOM |= {"cifar_resnet56": RANDOM["cifar_resnet20"]}
 
 # their tensor or layer -> our path, where a name is not simply its path
+_STEM_AND_HEAD = {"conv_stem": "stem/conv", "bn1": "stem/bn", "conv_head": "head/conv", "bn2": "head/bn"}
 PATHS = {
+    "mobilenetv2_035": _STEM_AND_HEAD,
+    "mobilenetv2_100": _STEM_AND_HEAD,
     "mobilenetv1_025": {
         "conv1": "conv1/conv",
         "conv1_bn": "conv1/bn",

@@ -56,10 +56,7 @@ class MobileNetV2Network(Chain):
     def __init__(self, spec: MobileNetV2, *, rngs: nnx.Rngs):
         options = NormOptions(epsilon=spec.epsilon, momentum=spec.momentum)
         channels = rounded_width(32 * spec.width)
-        self.conv_stem = Conv(
-            3, channels, 3, strides=2, padding=padding_for(spec.padding, 3), use_bias=False, rngs=rngs
-        )
-        self.bn1 = BatchNorm(channels, **options)
+        self.stem = _Normalized(3, channels, 3, strides=2, padding=spec.padding, norm=options, rngs=rngs)
         stages = []
         for expansion, width, repeats, stride in _STAGES:
             blocks: list[nnx.Module] = []
@@ -80,16 +77,39 @@ class MobileNetV2Network(Chain):
             stages.append(nnx.List(blocks))
         self.blocks = nnx.List(stages)
         self.out_features = max(1280, rounded_width(1280 * spec.width))
-        self.conv_head = Conv(channels, self.out_features, 1, use_bias=False, rngs=rngs)
-        self.bn2 = BatchNorm(self.out_features, **options)
+        self.head = _Normalized(
+            channels, self.out_features, 1, strides=1, padding=spec.padding, norm=options, rngs=rngs
+        )
 
     def stages(self) -> Iterator[tuple[str, Stage]]:
-        yield "stem", lambda x: relu6(self.bn1(self.conv_stem(x)))
+        yield "stem", self.stem
         for i, stage in enumerate(self.blocks):
             for j, block in enumerate(stage):
                 yield f"blocks.{i}.{j}", block
-        yield "head", lambda x: relu6(self.bn2(self.conv_head(x)))
+        yield "head", self.head
         yield "pool", global_average
+
+
+class _Normalized(nnx.Module):
+    """A convolution, batch normalisation, ReLU6."""
+
+    def __init__(
+        self,
+        before: int,
+        after: int,
+        kernel: int,
+        *,
+        strides: int,
+        padding: str,
+        norm: NormOptions,
+        rngs: nnx.Rngs,
+    ):
+        pads = padding_for(padding, kernel)
+        self.conv = Conv(before, after, kernel, strides=strides, padding=pads, use_bias=False, rngs=rngs)
+        self.bn = BatchNorm(after, **norm)
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        return relu6(self.bn(self.conv(x)))
 
 
 class _InvertedResidual(nnx.Module):
@@ -144,8 +164,9 @@ class _InvertedResidual(nnx.Module):
 _TIMM = Table(
     name="timm",
     backbone=(
-        *conv("(conv_stem|conv_head)", r"\1"),
-        *norm("(bn[12])", r"\1"),
+        *conv("conv_(stem|head)", r"\1/conv"),
+        *norm("bn1", "stem/bn"),
+        *norm("bn2", "head/bn"),
         *conv(r"blocks\.(\d+)\.(\d+)\.(conv_\w+)", r"blocks/\1/\2/\3"),
         *norm(r"blocks\.(\d+)\.(\d+)\.(bn\d)", r"blocks/\1/\2/\3"),
     ),
@@ -163,8 +184,8 @@ def _places() -> Iterator[tuple[int, str, bool]]:
 
 
 def _torchvision() -> Table:
-    rules = [*conv(r"features\.0\.0", "conv_stem"), *norm(r"features\.0\.1", "bn1")]
-    rules += [*conv(r"features\.18\.0", "conv_head"), *norm(r"features\.18\.1", "bn2")]
+    rules = [*conv(r"features\.0\.0", "stem/conv"), *norm(r"features\.0\.1", "stem/bn")]
+    rules += [*conv(r"features\.18\.0", "head/conv"), *norm(r"features\.18\.1", "head/bn")]
     for number, path, expands in _places():
         parts = (
             (("0.0", "conv_pw"), ("0.1", "bn1"), ("1.0", "conv_dw"), ("1.1", "bn2"), ("2", "conv_pwl"), ("3", "bn3"))
@@ -187,8 +208,8 @@ def _keras() -> Table:
             Rule(f"{name}/depthwise_kernel", f"{path}/kernel", "depthwise_keras"),
         ]
 
-    rules = [*layer("Conv1", "conv_stem"), *layer("bn_Conv1", "bn1")]
-    rules += [*layer("Conv_1", "conv_head"), *layer("Conv_1_bn", "bn2")]
+    rules = [*layer("Conv1", "stem/conv"), *layer("bn_Conv1", "stem/bn")]
+    rules += [*layer("Conv_1", "head/conv"), *layer("Conv_1_bn", "head/bn")]
     for number, path, expands in _places():
         block = f"block_{number - 1}" if expands else "expanded_conv"
         parts = (
