@@ -53,6 +53,12 @@ PARAMETERS = {
     "inception_v3": 27_161_264 - 3_326_696,  # the auxiliary classifier: 98,560 + 2,459,136 + 769,000
 }
 
+LARGE = {"densenet161", "densenet169", "densenet201", "resnet152"}  # tracing them takes seconds
+
+
+def marks(name):
+    return pytest.mark.slow if name in LARGE else ()
+
 
 @functools.cache
 def traced(name):
@@ -74,7 +80,13 @@ def zeros(tensors):
     }
 
 
-@pytest.mark.parametrize("network", NETWORKS, ids=lambda network: f"{network['library']}-{network['backbone']}")
+@pytest.mark.parametrize(
+    "network",
+    [
+        pytest.param(network, marks=marks(network["backbone"]), id=f"{network['library']}-{network['backbone']}")
+        for network in NETWORKS
+    ],
+)
 def test_every_tensor_of_the_library_has_its_place(network):
     model = traced(network["backbone"])
     filled = fill(zeros(network["tensors"]), leaves(model), model.spec.tables(), called=network["backbone"])
@@ -83,7 +95,7 @@ def test_every_tensor_of_the_library_has_its_place(network):
     assert all(name.startswith("AuxLogits.") for name in auxiliary)
 
 
-@pytest.mark.parametrize("name", PARAMETERS)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=marks(name)) for name in PARAMETERS])
 def test_number_of_parameters(name):
     parameters = leaves(nnx.state(traced(name), nnx.Param))
     assert sum(leaf.size for leaf in parameters.values()) == PARAMETERS[name]
