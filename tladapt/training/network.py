@@ -54,9 +54,12 @@ def set_still(module: nnx.Module, still: Callable[[str], bool], block: str = "")
       block: what the paths of the module's leaves begin with.
     """
     names = jax.tree.leaves(paths(_pure(nnx.state(module, nnx.Not(nnx.RngState))), block))
+    stands = {name: still(name) for name in names}
+    if not any(stands.values()):
+        return
     for place, part in nnx.iter_modules(module):
         prefix = "/".join(str(key) for key in ((block,) if block else ()) + place)
-        own = [still(name) for name in names if name.startswith(prefix + "/" if prefix else "")]
+        own = [stands[name] for name in names if name.startswith(prefix + "/" if prefix else "")]
         if own and all(own):
             part.eval()
 
