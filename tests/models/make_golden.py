@@ -14,7 +14,7 @@ import numpy as np
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
 
-from tests.models import rows_dense, rows_mobile, rows_plain, rows_resnet, rows_text
+from tests.models import rows_dense, rows_efficient, rows_mobile, rows_plain, rows_resnet, rows_text, rows_vit
 from tests.models.golden import FOLDER, inputs, seeded, summary
 from tests.models.row import Row
 
@@ -24,6 +24,8 @@ ROWS: dict[str, Row] = {
     **rows_plain.ROWS,
     **rows_dense.ROWS,
     **rows_text.ROWS,
+    **rows_efficient.ROWS,
+    **rows_vit.ROWS,
 }
 
 

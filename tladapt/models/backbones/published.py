@@ -162,20 +162,27 @@ def variants(base: type[Published], named: Mapping[str, Mapping[str, Any]], summ
 
     Args:
       base: an architecture.
-      named: defaults of its fields, by the name that its library uses.
+      named: defaults of its fields, by the name that its library uses; `size` and what else is no field is set on the
+        class.
       summary: one line, in which "{name}" and the fields stand for their values.
     """
     hints = {field.name: field for field in dataclasses.fields(base)}
     for name, options in named.items():
         values = {field.name: options.get(field.name, field.default) for field in hints.values()}
+        constants = {key: value for key, value in options.items() if key not in hints}
         kind = dataclasses.make_dataclass(
             "".join(part.capitalize() for part in name.replace("-", "_").split("_")),
-            [(field, hints[field].type, dataclasses.field(default=value)) for field, value in options.items()],
+            [
+                (field, hints[field].type, dataclasses.field(default=value))
+                for field, value in options.items()
+                if field in hints
+            ],
             bases=(base,),
             namespace={
+                **constants,
                 "name": name,
                 "family": base.__name__,
-                "summary": summary.format(**{**values, "name": name}),
+                "summary": summary.format(**{"size": base.size, **values, **constants, "name": name}),
                 "__doc__": base.__doc__,
                 "__module__": base.__module__,
             },

@@ -20,6 +20,10 @@ TRANSFORMS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "conv_as_linear": lambda x: x.reshape(x.shape[0], -1).T,  # a 1 x 1 convolution as a matrix
     "depthwise_keras": lambda x: x.transpose(0, 1, 3, 2),  # HWC1 -> HW1C
     "flat": lambda x: x.reshape(-1),
+    # the thirds of one projection to queries, keys and values: kernels [3 out, in] -> [in, out], biases as they are
+    "query": lambda x: np.split(x, 3)[0].T,
+    "key": lambda x: np.split(x, 3)[1].T,
+    "value": lambda x: np.split(x, 3)[2].T,
 }
 """What is done to a tensor before it is taken, by name."""
 
@@ -104,6 +108,18 @@ class Table:
                 return f"{block}/{match.expand(rule.path)}", rule
         return None
 
+    def places(self, name: str) -> list[tuple[str, Rule]]:
+        """Return all places of a tensor: a fused one has several rules of one pattern, each of which takes its part."""
+        found = self.place(name)
+        if found is None:
+            return []
+        others = [
+            (f"{block}/{match.expand(rule.path)}", rule)
+            for block, rule, pattern in self._patterns
+            if rule.pattern == found[1].pattern and rule is not found[1] and (match := pattern.fullmatch(name))
+        ]
+        return [found, *others]
+
     def drops(self, name: str) -> bool:
         """Return whether a tensor is left out on purpose."""
         return any(re.fullmatch(pattern, name) for pattern in self.drop)
@@ -168,35 +184,34 @@ def fill(
     problems: dict[str, str] = {}
     dropped: list[str] = []
     for name, tensor in tensors.items():
-        found = table.place(name)
-        if found is None:
+        found = table.places(name)
+        if not found:
             if table.drops(name):
                 dropped.append(name)
             else:
                 problems[name] = f"{name} {_shown(tensor)}: the model has no place for it"
-            continue
-        path, rule = found
-        if path.split("/")[0] not in blocks:
-            dropped.append(name)
-            continue
-        problem = ""
-        transform = TRANSFORMS[rule.transform] if isinstance(rule.transform, str) else rule.transform
-        try:
-            value = transform(tensor)
-        except ValueError:
-            problem, value = f"{name} {_shown(tensor)}: it has another number of axes than {path}", tensor
-        if not problem and path not in wanted:
-            problem = f"{name} {_shown(tensor)}: the model has no {path}"
-        elif not problem and tuple(value.shape) != tuple(wanted[path].shape):
-            problem = f"{name} {_shown(tensor)}: {path} needs {list(wanted[path].shape)}, came {list(value.shape)}"
-        elif not problem and value.dtype.kind not in "fV":
-            problem = f"{name} {_shown(tensor)}: {path} needs floating numbers"
-        elif not problem and path in arrays:
-            problem = f"{name}: {path} has been filled by {origin[path]}"
-        if problem:
-            problems[path] = problem
-        else:
-            arrays[path], origin[path] = np.asarray(value, wanted[path].dtype), name
+        for path, rule in found:
+            if path.split("/")[0] not in blocks:
+                dropped.append(name)
+                continue
+            problem = ""
+            transform = TRANSFORMS[rule.transform] if isinstance(rule.transform, str) else rule.transform
+            try:
+                value = transform(tensor)
+            except ValueError:
+                problem, value = f"{name} {_shown(tensor)}: it has another number of axes than {path}", tensor
+            if not problem and path not in wanted:
+                problem = f"{name} {_shown(tensor)}: the model has no {path}"
+            elif not problem and tuple(value.shape) != tuple(wanted[path].shape):
+                problem = f"{name} {_shown(tensor)}: {path} needs {list(wanted[path].shape)}, came {list(value.shape)}"
+            elif not problem and value.dtype.kind not in "fV":
+                problem = f"{name} {_shown(tensor)}: {path} needs floating numbers"
+            elif not problem and path in arrays:
+                problem = f"{name}: {path} has been filled by {origin[path]}"
+            if problem:
+                problems[path] = problem
+            else:
+                arrays[path], origin[path] = np.asarray(value, wanted[path].dtype), name
     for path in wanted:
         if path.split("/")[0] in blocks and path not in arrays and path not in problems:
             problems[path] = f"{path} {list(wanted[path].shape)}: nothing in the file is for it"
