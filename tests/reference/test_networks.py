@@ -25,7 +25,9 @@ from tladapt.models.weights.table import fill
 MISSING = "pip install 'tladapt[reference]'"
 torch = pytest.importorskip("torch", reason=f"PyTorch is not installed: {MISSING}", exc_type=ImportError)
 timm = pytest.importorskip("timm", reason=f"timm is not installed: {MISSING}", exc_type=ImportError)
-torchvision = pytest.importorskip("torchvision", reason=f"torchvision is not installed: {MISSING}", exc_type=ImportError)
+torchvision = pytest.importorskip(
+    "torchvision", reason=f"torchvision is not installed: {MISSING}", exc_type=ImportError
+)
 transformers = pytest.importorskip(
     "transformers", reason=f"transformers is not installed: {MISSING}", exc_type=ImportError
 )
@@ -129,7 +131,7 @@ def test_convolutional_networks(name: str, tmp_path: Any) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [name for name in VIT if "base" in name and "clip" not in name or "small" in name])
+@pytest.mark.parametrize("name", [name for name in VIT if ("base" in name and "clip" not in name) or "small" in name])
 def test_transformers_at_their_own_size(name: str, tmp_path: Any) -> None:
     """Two blocks of each: the position embeddings are those of the published size."""
     module = timm.create_model(name, num_classes=5, depth=2)

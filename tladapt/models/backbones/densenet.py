@@ -12,7 +12,7 @@ from flax import nnx
 
 from tladapt.errors import UsageError
 from tladapt.models.backbones.base import check_positive
-from tladapt.models.backbones.published import Chain, Published, Stage, variants
+from tladapt.models.backbones.published import Chain, Published, Stage, using, variants
 from tladapt.models.layers import Conv, avg_pool, global_average, max_pool
 from tladapt.models.normalization import BatchNorm, NormOptions
 from tladapt.models.weights.catalogue import register
@@ -86,7 +86,7 @@ class DenseNetNetwork(Chain):
         self.out_features = channels
 
     def stages(self) -> Iterator[tuple[str, Stage]]:
-        yield "features.relu0", lambda x: jax.nn.relu(self.norm0(self.conv0(x)))
+        yield "features.relu0", using(lambda x: jax.nn.relu(self.norm0(self.conv0(x))), "conv0", "norm0")
         yield "features.pool0", lambda x: max_pool(x, 3, strides=2, padding=((1, 1), (1, 1)))
         yield "features.denseblock1", self.denseblock1
         yield "features.transition1", self.transition1

@@ -12,7 +12,7 @@ from flax import nnx
 
 from tladapt.models.backbones.base import check_rate
 from tladapt.models.backbones.mbconv import Block, DropoutLinear, InvertedResidual, timm_rules, torchvision_rules
-from tladapt.models.backbones.published import Chain, Published, Stage, variants
+from tladapt.models.backbones.published import Chain, Published, Stage, using, variants
 from tladapt.models.layers import Conv, global_average, padding_for, relu6, rounded_width
 from tladapt.models.normalization import BatchNorm, NormOptions
 from tladapt.models.preprocessing import Preprocessing
@@ -138,11 +138,11 @@ class EfficientNetNetwork(Chain):
         self.bn2 = BatchNorm(self.out_features, **options)
 
     def stages(self) -> Iterator[tuple[str, Stage]]:
-        yield "stem", lambda x: self.activation(self.bn1(self.conv_stem(x)))
+        yield "stem", using(lambda x: self.activation(self.bn1(self.conv_stem(x))), "conv_stem", "bn1")
         for i, stage in enumerate(self.blocks):
             for j, block in enumerate(stage):
                 yield f"blocks.{i}.{j}", block
-        yield "head", lambda x: self.activation(self.bn2(self.conv_head(x)))
+        yield "head", using(lambda x: self.activation(self.bn2(self.conv_head(x))), "conv_head", "bn2")
         yield "pool", global_average
 
 

@@ -19,7 +19,7 @@ from tladapt.models.backbones.mbconv import (
     timm_rules,
     torchvision_rules,
 )
-from tladapt.models.backbones.published import Chain, Published, Stage, variants
+from tladapt.models.backbones.published import Chain, Published, Stage, using, variants
 from tladapt.models.layers import Conv, Linear, global_average, padding_for, rounded_width
 from tladapt.models.normalization import BatchNorm, NormOptions
 from tladapt.models.preprocessing import Preprocessing
@@ -157,14 +157,14 @@ class MobileNetV3Network(Chain):
         self.out_features = hidden if spec.hidden else last
 
     def stages(self) -> Iterator[tuple[str, Stage]]:
-        yield "stem", lambda x: hard_swish(self.bn1(self.conv_stem(x)))
+        yield "stem", using(lambda x: hard_swish(self.bn1(self.conv_stem(x))), "conv_stem", "bn1")
         for i, stage in enumerate(self.blocks):
             for j, block in enumerate(stage):
                 yield f"blocks.{i}.{j}", block
         yield f"blocks.{len(self.blocks)}.0", self.last
         yield "pool", global_average
         if self.hidden is not None:
-            yield "head", lambda x: hard_swish(self.hidden(x))
+            yield "head", using(lambda x: hard_swish(self.hidden(x)), "hidden")
 
 
 class _Last(nnx.Module):

@@ -22,6 +22,16 @@ from tladapt.registry import suggest
 Stage = Callable[..., jax.Array]
 
 
+def using(stage: Stage, *paths: str) -> Stage:
+    """Return a stage that is a function, with the paths of the parameters that it uses, for `Chain.stage_paths`."""
+
+    def told(*inputs: jax.Array) -> jax.Array:
+        return stage(*inputs)
+
+    told.paths = paths  # type: ignore[attr-defined]
+    return told
+
+
 class Chain(nnx.Module):
     """A network as a chain of named stages, each of which reads what the one before gives, and what `beside` returns.
 
@@ -75,13 +85,17 @@ class Chain(nnx.Module):
         return tuple(name for name, _ in self.stages())
 
     def stage_paths(self) -> tuple[tuple[str, str], ...]:
-        """Return name and path of each stage that is a module: its parameters' paths begin so. In order."""
+        """Return name and path of the stages with parameters, whose paths begin so, in order.
+
+        A stage that uses several modules comes up once for each.
+        """
         places = {id(part): path for path, part in nnx.iter_graph(self) if isinstance(part, nnx.Module)}
-        return tuple(
-            (name, "/".join(map(str, places[id(stage)])))
-            for name, stage in self.stages()
-            if isinstance(stage, nnx.Module) and id(stage) in places
-        )
+        found: list[tuple[str, str]] = []
+        for name, stage in self.stages():
+            if isinstance(stage, nnx.Module) and id(stage) in places:
+                found.append((name, "/".join(map(str, places[id(stage)]))))
+            found += [(name, path) for path in getattr(stage, "paths", ())]
+        return tuple(found)
 
     def _apply(self, stage: Stage, *inputs: jax.Array) -> jax.Array:
         if self.remat and isinstance(stage, nnx.Module):

@@ -11,7 +11,7 @@ from flax import nnx
 
 from tladapt.errors import UsageError
 from tladapt.models.backbones.base import check_positive
-from tladapt.models.backbones.published import Chain, Published, Stage, variants
+from tladapt.models.backbones.published import Chain, Published, Stage, using, variants
 from tladapt.models.layers import Conv, global_average, max_pool
 from tladapt.models.normalization import BatchNorm, NormOptions
 from tladapt.models.preprocessing import Preprocessing
@@ -86,7 +86,7 @@ class ResNetNetwork(Chain):
         self.out_features = channels
 
     def stages(self) -> Iterator[tuple[str, Stage]]:
-        yield "relu", lambda x: jax.nn.relu(self.bn1(self.conv1(x)))
+        yield "relu", using(lambda x: jax.nn.relu(self.bn1(self.conv1(x))), "conv1", "bn1")
         yield "maxpool", lambda x: max_pool(x, 3, strides=2, padding=_ONE_AROUND)
         for number, layer in enumerate((self.layer1, self.layer2, self.layer3, self.layer4), start=1):
             for place, block in enumerate(layer):

@@ -13,7 +13,7 @@ from flax import nnx
 from tladapt.errors import UsageError
 from tladapt.models.attention import SelfAttention
 from tladapt.models.backbones.positions import resized_grid
-from tladapt.models.backbones.published import Chain, Published, Stage, variants
+from tladapt.models.backbones.published import Chain, Published, Stage, using, variants
 from tladapt.models.backbones.vit_names import tables
 from tladapt.models.backbones.vit_weights import PUBLISHED
 from tladapt.models.layers import Conv, Linear
@@ -130,7 +130,8 @@ class VisionTransformerNetwork(Chain):
         self.out_features = spec.projection or width
 
     def stages(self) -> Iterator[tuple[str, Stage]]:
-        yield "embed", self._embed
+        tokens = ("patch_embed", "class_token", "distillation_token", "positions", "pre_norm")
+        yield "embed", using(self._embed, *tokens)
         for i, block in enumerate(self.blocks):
             yield f"blocks.{i}", block
         yield "norm", self.norm
