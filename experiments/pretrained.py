@@ -37,6 +37,7 @@ WEIGHTS = {
     "squeezenet1_1": "forresti/squeezenet1_1",
     "all-MiniLM-L6-v2": "sentence-transformers/all-MiniLM-L6-v2",
 }
+OPTIONS = {"squeezenet1_1": {"size": 227}}  # what its weights were trained to read
 COLUMNS = (
     "scenario", "pair", "network", "method", "recipe", "steps", "seed",
     "last", "chosen", "oracle", "source", "chosen_step", "im", "seconds", "jax", "tladapt", "commit",
@@ -105,7 +106,7 @@ def train(benchmark: str, network: str, data_dir: str | None) -> None:
         missing = [method for method in METHODS if ("-".join(pair), network, method) not in done]
         if not missing:
             continue
-        scenario = tladapt.load(f"{name}:{'-'.join(pair)}", data_dir)
+        scenario = tladapt.load(f"{name}:{'-'.join(pair)}", data_dir, **OPTIONS.get(network, {}))
         for method in missing:
             lines = runs(benchmark, network, method, pair, scenario)
             add(file, lines)
