@@ -17,7 +17,7 @@ import numpy as np
 from flax import nnx
 
 from tladapt.models import BACKBONES, PretrainedModel
-from tladapt.models.model import as_drawn
+from tladapt.models.model import filled as as_drawn
 from tladapt.models.preprocessing import Preprocessing
 from tladapt.models.pretrained import leaves, put
 from tladapt.models.weights.store import flatten
