@@ -8,7 +8,7 @@ import numpy as np
 from flax import nnx
 
 from tladapt.models import BACKBONES
-from tladapt.models.model import filled
+from tladapt.models.model import filled as as_drawn
 from tladapt.models.pretrained import leaves, put
 
 
@@ -31,7 +31,7 @@ def named(base):
 
 def drawn(spec, shape):
     """Return a network whose kernels have variance 1.4 / fan-in, scales and variances are 1, the rest 0.02 normal."""
-    network = filled(nnx.eval_shape(lambda: spec.build(shape, rngs=nnx.Rngs(0))), nnx.Rngs(0))
+    network = as_drawn(nnx.eval_shape(lambda: spec.build(shape, rngs=nnx.Rngs(0))), nnx.Rngs(0))
     generator = np.random.default_rng(0)
 
     def draw(path, shape):

@@ -22,15 +22,11 @@ from tladapt.models.preprocessing import Preprocessing
 from tladapt.models.pretrained import leaves
 from tladapt.models.weights.table import fill
 
-MISSING = "pip install 'tladapt[reference]'"
-torch = pytest.importorskip("torch", reason=f"PyTorch is not installed: {MISSING}", exc_type=ImportError)
-timm = pytest.importorskip("timm", reason=f"timm is not installed: {MISSING}", exc_type=ImportError)
-torchvision = pytest.importorskip(
-    "torchvision", reason=f"torchvision is not installed: {MISSING}", exc_type=ImportError
-)
-transformers = pytest.importorskip(
-    "transformers", reason=f"transformers is not installed: {MISSING}", exc_type=ImportError
-)
+REASON = "the reference libraries are not installed: pip install 'tladapt[reference]'"
+torch = pytest.importorskip("torch", reason=REASON, exc_type=ImportError)
+timm = pytest.importorskip("timm", reason=REASON, exc_type=ImportError)
+torchvision = pytest.importorskip("torchvision", reason=REASON, exc_type=ImportError)
+transformers = pytest.importorskip("transformers", reason=REASON, exc_type=ImportError)
 
 NAMES = sorted([*MBCONV, *VIT])
 
@@ -131,7 +127,7 @@ def test_convolutional_networks(name: str, tmp_path: Any) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [name for name in VIT if ("base" in name and "clip" not in name) or "small" in name])
+@pytest.mark.parametrize("name", [name for name in VIT if "clip" not in name and not is_torchvisions(name)])
 def test_transformers_at_their_own_size(name: str, tmp_path: Any) -> None:
     """Two blocks of each: the position embeddings are those of the published size."""
     module = timm.create_model(name, num_classes=5, depth=2)
