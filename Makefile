@@ -13,11 +13,13 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready-$(shell (pwd; cat pyproject.toml setup.cfg) | cksum | cut -d' ' -f1)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint types format clean
+.PHONY: help setup demo test test-slow lint types format clean
 .NOTPARALLEL:
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+
+setup: $(READY)  ## set up .venv and nothing else
 
 demo: $(READY)  ## train source-only and adapted models on the embedded scenario, and compare them
 	$(BIN)/tladapt demo $(ARGS)

@@ -131,3 +131,15 @@ def test_registry():
             assert f"    {field.name}: " in source and field.default is not dataclasses.MISSING
     with pytest.raises(UnknownNameError, match="Did you mean 'lenet'"):
         BACKBONES["lennet"]
+
+
+def test_identity():
+    spec = BACKBONES["identity"]()
+    module = spec.build((5,), rngs=nnx.Rngs(0))
+    x = inputs((5,))
+    np.testing.assert_array_equal(module(spec.prepare(x)), x)
+    views = jnp.stack([x, x + 1.0], axis=1)  # [n, 2, 5]: predictions are made from the first
+    np.testing.assert_array_equal(spec.prepare(views), x)
+    assert module.out_features == 5
+    with pytest.raises(UsageError, match="takes features as they are"):
+        spec.build((8, 8, 3), rngs=nnx.Rngs(0))
