@@ -60,7 +60,8 @@ def random_state(module):
 
 def test_random_state_only_with_dropout():
     for name in SMALL:
-        assert not random_state(BACKBONES[name]().build((16, 16, 1), rngs=nnx.Rngs(0)))
+        shape = (16,) if name == "identity" else (16, 16, 1)
+        assert not random_state(BACKBONES[name]().build(shape, rngs=nnx.Rngs(0)))
     module = DigitsCNN(dropout=0.5).build((16, 16, 1), rngs=nnx.Rngs(0))
     assert random_state(module)
     x = inputs((16, 16, 1))
@@ -121,7 +122,7 @@ def test_wrong_fields_are_said(make):
 
 
 def test_registry():
-    assert set(SMALL) == {"mlp", "lenet", "digits_cnn", "auto", "progressive"}
+    assert set(SMALL) == {"mlp", "lenet", "digits_cnn", "identity", "auto", "progressive"}
     for name in BACKBONES:
         kind = BACKBONES[name]
         assert issubclass(kind, Backbone) and kind.name == name and kind.summary
