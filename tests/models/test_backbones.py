@@ -126,8 +126,8 @@ def test_registry():
     for name in BACKBONES:
         kind = BACKBONES[name]
         assert issubclass(kind, Backbone) and kind.name == name and kind.summary
-        base = kind if name in SMALL else kind.__mro__[1]  # a variant has no text of its own
-        source = inspect.getsource(base) + inspect.getsource(Published) * issubclass(kind, Published)
+        own = [cls for cls in kind.__mro__ if issubclass(cls, Backbone) and not cls.__dict__.get("family")]
+        source = "".join(inspect.getsource(cls) for cls in own)  # a variant has no text of its own
         for field in dataclasses.fields(kind):
             assert f"    {field.name}: " in source and field.default is not dataclasses.MISSING
     with pytest.raises(UnknownNameError, match="Did you mean 'lenet'"):
