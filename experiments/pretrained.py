@@ -14,6 +14,7 @@ import argparse
 import csv
 import itertools
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -123,36 +124,56 @@ def over_seeds(lines: Lines, column: str = "last") -> dict[str, float]:
     }
 
 
-def pretrained_rows(lines: Lines) -> list[str]:
-    """Return a Markdown table for each network: a row a method, a column a pair, the mean, and the gain.
+def gain(after: dict[str, float], before: dict[str, float]) -> str:
+    """Return the mean gain over the pairs with its 95 % t-interval, in points.
 
-    The gain is over source-only on the same pairs and seeds, with its 95 % t-interval over the pairs, each the mean of
-    its seeds: pairs differ more than seeds do.
+    A pair is the mean of its seeds: pairs differ more than seeds do.
     """
-    table = []
-    for network in dict.fromkeys(line["network"] for line in lines):
-        here = [line for line in lines if line["network"] == network]
-        pairs = list(over_seeds(here))
-        short = [">".join(part[0].upper() for part in pair.split("-")) for pair in pairs]
-        table += ["", f"{network}:", ""] if table else [f"{network}:", ""]
-        table += [
-            f"| | {' | '.join(short)} | mean | gain | chosen (im) |",
-            "| --- |" + " ---: |" * (len(pairs) + 3),
-        ]
-        before = over_seeds([line for line in here if line["method"] == "source_only"])
-        for method in dict.fromkeys(line["method"] for line in here):
-            own = [line for line in here if line["method"] == method]
-            after, chosen = over_seeds(own), over_seeds(own, "chosen")
-            gain = ""
-            if method != "source_only" and len(after) > 1:
-                mean, low, high, _ = mean_and_interval([after[pair] - before[pair] for pair in after])
-                gain = f"{mean:+.1f} [{low:+.1f}, {high:+.1f}]"
-            cells = [f"{after[pair]:.1f}" if pair in after else "" for pair in pairs]
-            mean_of = f"{np.mean(list(after.values())):.1f}"
-            table.append(
-                f"| {method} | {' | '.join(cells)} | {mean_of} | {gain} | {np.mean(list(chosen.values())):.1f} |"
-            )
-    return table
+    mean, low, high, _ = mean_and_interval([after[pair] - before[pair] for pair in after])
+    return f"{mean:+.1f} [{low:+.1f}, {high:+.1f}]"
+
+
+def by_network(lines: Lines) -> dict[str, dict[str, Lines]]:
+    """Return the lines of each network by method."""
+    return {
+        network: {
+            method: [line for line in lines if (line["network"], line["method"]) == (network, method)]
+            for method in dict.fromkeys(line["method"] for line in lines if line["network"] == network)
+        }
+        for network in dict.fromkeys(line["network"] for line in lines)
+    }
+
+
+def pair_rows(lines: Lines) -> Iterable[str]:
+    """Yield a Markdown table: a row a network and method, a column a pair, the mean, the gain over source-only."""
+    pairs = list(dict.fromkeys(line["pair"] for line in lines))
+    short = [">".join(part[0].upper() for part in pair.split("-")) for pair in pairs]
+    yield f"| | {' | '.join(short)} | mean | gain over source-only | chosen (im) | seeds |"
+    yield "| --- |" + " ---: |" * (len(pairs) + 4)
+    for network, methods in by_network(lines).items():
+        before = over_seeds(methods["source_only"])
+        for method, own in methods.items():
+            after, chosen = over_seeds(own), np.mean(list(over_seeds(own, "chosen").values()))
+            cells = " | ".join(f"{after[pair]:.1f}" if pair in after else "" for pair in pairs)
+            won = "" if method == "source_only" else gain(after, before)
+            seeds = len({line["seed"] for line in own})
+            mean = np.mean(list(after.values()))
+            yield f"| {network} {method} | {cells} | **{mean:.1f}** | {won} | {chosen:.1f} | {seeds} |"
+
+
+def mean_rows(lines: Lines) -> Iterable[str]:
+    """Yield a Markdown table of means over the pairs: a row a benchmark and network, a column a method."""
+    yield f"| | {' | '.join(METHODS)} |"
+    yield "| --- |" + " ---: |" * len(METHODS)
+    for scenario in dict.fromkeys(line["scenario"] for line in lines):
+        for network, methods in by_network([line for line in lines if line["scenario"] == scenario]).items():
+            before = over_seeds(methods["source_only"])
+            cells = []
+            for method in METHODS:
+                after = over_seeds(methods.get(method, []))
+                won = "" if method == "source_only" or not after else f" ({gain(after, before)})"
+                cells.append(f"{np.mean(list(after.values())):.1f}{won}" if after else "")
+            yield f"| {scenario}, {network} | {' | '.join(cells)} |"
 
 
 def main() -> None:
@@ -165,7 +186,7 @@ def main() -> None:
         train(given.benchmark, given.network, given.data_dir)
         return
     for _, _, stem in BENCHMARKS.values():
-        print("\n".join(pretrained_rows(read(RESULTS / f"{stem}.csv"))), end="\n\n")
+        print("\n".join(pair_rows(read(RESULTS / f"{stem}.csv"))), end="\n\n")
 
 
 if __name__ == "__main__":

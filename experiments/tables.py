@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from digits_recipe import recipe_rows
 from forgetting_tables import aside_rows, chain_rows, curve_rows
+from pretrained import mean_rows, pair_rows
 
 from tladapt.evaluation import mean_and_interval, spread
 
@@ -27,6 +28,9 @@ TABLES = {
     "forgetting": ("forgetting",),
     "aside": ("forgetting",),
     "chain": ("forgetting_chain",),
+    "office": ("office_caltech10",),
+    "text": ("amazon_text",),
+    "pretrained": ("office_caltech10", "amazon_text"),
 }
 PAGES = (ROOT / "README.md", ROOT / "experiments" / "README.md")
 KEY = ("backbone", "recipe", "steps", "method", "settings")
@@ -83,11 +87,21 @@ def rows(runs: Runs) -> Iterable[str]:
             )
 
 
+MADE = {
+    "recipe": recipe_rows,
+    "forgetting": curve_rows,
+    "aside": aside_rows,
+    "chain": chain_rows,
+    "office": pair_rows,
+    "text": pair_rows,
+    "pretrained": mean_rows,
+}
+
+
 def render(name: str) -> str:
     """Return a table by name."""
     runs = [run for part in TABLES[name] if (RESULTS / f"{part}.csv").is_file() for run in read(part)]
-    made = {"recipe": recipe_rows, "forgetting": curve_rows, "aside": aside_rows, "chain": chain_rows}.get(name, rows)
-    return "\n".join(made(runs)) + "\n" if runs else ""
+    return "\n".join(MADE.get(name, rows)(runs)) + "\n" if runs else ""
 
 
 def filled(text: str) -> str:
