@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import pathlib
 
@@ -18,11 +19,8 @@ from tladapt.training.recipe import RECIPES
 WEIGHTS = pathlib.Path(os.environ.get("TLADAPT_WEIGHTS", "")) / "mobilenetv2_035.safetensors"
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(not WEIGHTS.is_file(), reason="needs mobilenetv2_035.safetensors: set TLADAPT_WEIGHTS")
-def test_progressive_unfreezing(tmp_path):
-    import dataclasses
-
+def stripes():
+    """Pictures of two classes that differ by their light."""
     rng = np.random.default_rng(0)
 
     def domain(count, low, name):
@@ -30,7 +28,21 @@ def test_progressive_unfreezing(tmp_path):
         x = rng.integers(low, 120, size=(count, 32, 32, 3)) + 60 * y[:, None, None, None]
         return tladapt.Domain(x.astype(np.uint8), y, name=name)
 
-    scenario = tladapt.Scenario(domain(20, 0, "source"), domain(12, 40, "target"), classes=("dark", "light"))
+    return tladapt.Scenario(domain(20, 0, "source"), domain(12, 40, "target"), classes=("dark", "light"))
+
+
+def photographs():
+    """A pair of Office-Caltech-10, small."""
+    if not (pathlib.Path(os.environ.get("TLADAPT_DATA", "")) / "office_caltech10").is_dir():
+        pytest.skip("needs office_caltech10/: set TLADAPT_DATA")
+    return tladapt.load("office-caltech10:dslr-webcam", size=32, resize=36)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not WEIGHTS.is_file(), reason="needs mobilenetv2_035.safetensors: set TLADAPT_WEIGHTS")
+@pytest.mark.parametrize("make", [stripes, photographs])
+def test_progressive_unfreezing(make, tmp_path):
+    scenario = make()
     recipe = dataclasses.replace(RECIPES["thuml"], batch_size=4, bottleneck=8, unfreeze=3, backbone_rate=0.5)
     config = Config(
         method="dann", backbone="mobilenetv2_035", weights=WEIGHTS, recipe=recipe, steps=9, log_every=3, evaluations=3
