@@ -38,13 +38,13 @@ def row(make: Callable[[], Any], **options: Any) -> Row:
         options=options,
         stages=("features.pool0", "features.denseblock1", "features.transition1", "features.transition3"),
         gradients={
-            "features.conv0.weight": "backbone/conv0/kernel",
+            "features.conv0.weight": "backbone/stem/conv/kernel",
             "features.denseblock2.denselayer3.conv2.weight": "backbone/denseblock2/layers/denselayer3/conv2/kernel",
             "features.transition1.conv.weight": "backbone/transition1/conv/kernel",
             "classifier.weight": "classifier/kernel",
         },
         statistics={
-            "features.norm0.running_var": "backbone/norm0/var",
+            "features.norm0.running_var": "backbone/stem/norm/var",
             "features.denseblock2.denselayer11.norm1.running_mean": (
                 "backbone/denseblock2/layers/denselayer11/norm1/mean"
             ),

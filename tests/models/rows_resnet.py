@@ -26,12 +26,15 @@ def row(backbone: str, make: Callable[[], Any], last: str, **options: Any) -> Ro
         options=options,
         stages=("relu", "maxpool", "layer1.0", "layer2.0", "layer2.1", "layer3.0", "layer4.0"),
         gradients={
-            "conv1.weight": "backbone/conv1/kernel",
+            "conv1.weight": "backbone/stem/conv/kernel",
             "layer2.0.downsample.0.weight": "backbone/layer2/0/downsample_conv/kernel",
             f"layer4.0.{last}.weight": f"backbone/layer4/0/{last}/kernel",
             "fc.weight": "classifier/kernel",
         },
-        statistics={"bn1.running_var": "backbone/bn1/var", "layer2.1.bn2.running_mean": "backbone/layer2/1/bn2/mean"},
+        statistics={
+            "bn1.running_var": "backbone/stem/norm/var",
+            "layer2.1.bn2.running_mean": "backbone/layer2/1/bn2/mean",
+        },
     )
 
 

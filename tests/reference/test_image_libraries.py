@@ -106,7 +106,7 @@ def test_inception_v3(tmp_path):
     save(with_drawn_tensors(module), tmp_path / "weights.pth")
     model = pretrained("inception_v3", tmp_path / "weights.pth", shape=(107, 107, 3))
     pictures = np.random.default_rng(0).random((2, 107, 107, 3)).astype(np.float32)
-    theirs = torch.from_numpy(np.asarray(normalize(jnp.asarray(pictures), "imagenet"))).permute(0, 3, 1, 2)
+    theirs = torch.from_numpy(np.array(normalize(jnp.asarray(pictures), "imagenet"))).permute(0, 3, 1, 2)
     with torch.no_grad():
         assert closeness(model.logits(model.preprocess(pictures)), module(theirs).numpy()) < 1e-4
 

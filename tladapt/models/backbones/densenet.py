@@ -12,7 +12,8 @@ from flax import nnx
 
 from tladapt.errors import UsageError
 from tladapt.models.backbones.base import check_positive
-from tladapt.models.backbones.published import Chain, Published, Stage, using, variants
+from tladapt.models.backbones.plain import ConvUnit
+from tladapt.models.backbones.published import Chain, Published, Stage, variants
 from tladapt.models.layers import Conv, avg_pool, global_average, max_pool
 from tladapt.models.normalization import BatchNorm, NormOptions
 from tladapt.models.weights.catalogue import register
@@ -68,10 +69,9 @@ class DenseNetNetwork(Chain):
     def __init__(self, spec: DenseNet, *, rngs: nnx.Rngs):
         options = NormOptions(epsilon=spec.epsilon, momentum=spec.momentum)
         channels = spec.stem
-        self.conv0 = Conv(
-            3, channels, 7, strides=2, padding=((3, 3), (3, 3)), use_bias=False, kernel_init=_HE, rngs=rngs
+        self.stem = ConvUnit(
+            3, channels, 7, strides=2, padding=3, use_bias=False, norm=options, kernel_init=_HE, rngs=rngs
         )
-        self.norm0 = BatchNorm(channels, **options)
         blocks: list[_DenseBlock] = []
         transitions: list[_Transition] = []
         for count in spec.layers:
@@ -86,7 +86,7 @@ class DenseNetNetwork(Chain):
         self.out_features = channels
 
     def stages(self) -> Iterator[tuple[str, Stage]]:
-        yield "features.relu0", using(lambda x: jax.nn.relu(self.norm0(self.conv0(x))), "conv0", "norm0")
+        yield "features.relu0", self.stem
         yield "features.pool0", lambda x: max_pool(x, 3, strides=2, padding=((1, 1), (1, 1)))
         yield "features.denseblock1", self.denseblock1
         yield "features.transition1", self.transition1
@@ -148,8 +148,9 @@ _TORCHVISION = Table(  # timm's names are the same; torchvision's files have a d
         *norm(rf"{_LAYER}\.norm\.?([12])", r"\1/layers/\2/norm\3"),
         *conv(r"features\.(transition\d)\.conv", r"\1/conv"),
         *norm(r"features\.(transition\d)\.norm", r"\1/norm"),
-        *conv(r"features\.conv0", "conv0"),
-        *norm(r"features\.(norm[05])", r"\1"),
+        *conv(r"features\.conv0", "stem/conv"),
+        *norm(r"features\.norm0", "stem/norm"),
+        *norm(r"features\.norm5", "norm5"),
     ),
     classifier=tuple(linear("classifier", "")),
 )

@@ -1,4 +1,4 @@
-"""What AlexNet and VGG are made of: convolutions one after the other, then fully connected layers over a grid."""
+"""What plain convolutional networks are made of: convolutions with ReLU, fully connected layers over a grid."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tladapt.models.weights.table import Rule
 
 
 class ConvUnit(nnx.Module):
-    """A convolution with a bias, a batch normalisation where it is asked for, a ReLU.
+    """A convolution, a batch normalisation where it is asked for, a ReLU.
 
     Args:
       before: channels in.
@@ -20,6 +20,7 @@ class ConvUnit(nnx.Module):
       size: height and width of the kernel.
       strides: steps of the window.
       padding: pixels of zeros on all four sides.
+      use_bias: whether the convolution adds a bias.
       norm: options of the batch normalisation; None: there is none.
       kernel_init: draws the kernel; None: as `Conv` does.
       rngs: draws the initial parameters.
@@ -33,12 +34,22 @@ class ConvUnit(nnx.Module):
         *,
         strides: int = 1,
         padding: int,
+        use_bias: bool = True,
         norm: NormOptions | None = None,
         kernel_init: Initializer | None = None,
         rngs: nnx.Rngs,
     ):
         around = ((padding, padding), (padding, padding))
-        self.conv = Conv(before, after, size, strides=strides, padding=around, kernel_init=kernel_init, rngs=rngs)
+        self.conv = Conv(
+            before,
+            after,
+            size,
+            strides=strides,
+            padding=around,
+            use_bias=use_bias,
+            kernel_init=kernel_init,
+            rngs=rngs,
+        )
         self.norm = BatchNorm(after, **norm) if norm is not None else nnx.data(None)
 
     def __call__(self, x: jax.Array) -> jax.Array:

@@ -11,7 +11,8 @@ from flax import nnx
 
 from tladapt.errors import UsageError
 from tladapt.models.backbones.base import check_positive
-from tladapt.models.backbones.published import Chain, Published, Stage, using, variants
+from tladapt.models.backbones.plain import ConvUnit
+from tladapt.models.backbones.published import Chain, Published, Stage, variants
 from tladapt.models.layers import Conv, global_average, max_pool
 from tladapt.models.normalization import BatchNorm, NormOptions
 from tladapt.models.preprocessing import Preprocessing
@@ -70,10 +71,9 @@ class ResNetNetwork(Chain):
         options = NormOptions(epsilon=spec.epsilon, momentum=spec.momentum)
         block = _Bottleneck if spec.bottlenecks else _BasicBlock
         channels = _WIDTHS[0]
-        self.conv1 = Conv(
-            3, channels, 7, strides=2, padding=((3, 3), (3, 3)), use_bias=False, kernel_init=_HE, rngs=rngs
+        self.stem = ConvUnit(
+            3, channels, 7, strides=2, padding=3, use_bias=False, norm=options, kernel_init=_HE, rngs=rngs
         )
-        self.bn1 = BatchNorm(channels, **options)
         layers = []
         for number, (width, repeats) in enumerate(zip(_WIDTHS, spec.blocks, strict=True)):
             blocks: list[nnx.Module] = []
@@ -86,7 +86,7 @@ class ResNetNetwork(Chain):
         self.out_features = channels
 
     def stages(self) -> Iterator[tuple[str, Stage]]:
-        yield "relu", using(lambda x: jax.nn.relu(self.bn1(self.conv1(x))), "conv1", "bn1")
+        yield "relu", self.stem
         yield "maxpool", lambda x: max_pool(x, 3, strides=2, padding=_ONE_AROUND)
         for number, layer in enumerate((self.layer1, self.layer2, self.layer3, self.layer4), start=1):
             for place, block in enumerate(layer):
@@ -156,8 +156,8 @@ def _conv(before: int, after: int, size: int, *, strides: int = 1, rngs: nnx.Rng
 _TORCHVISION = Table(  # timm's names are the same
     name="torchvision",
     backbone=(
-        *conv("conv1", "conv1"),
-        *norm("bn1", "bn1"),
+        *conv("conv1", "stem/conv"),
+        *norm("bn1", "stem/norm"),
         *conv(r"(layer\d)\.(\d+)\.(conv\d)", r"\1/\2/\3"),
         *norm(r"(layer\d)\.(\d+)\.(bn\d)", r"\1/\2/\3"),
         *conv(r"(layer\d)\.(\d+)\.downsample\.0", r"\1/\2/downsample_conv"),
@@ -172,7 +172,7 @@ variants(
         f"resnet{depth}": {"blocks": blocks, "bottlenecks": depth >= _BOTTLENECKS_FROM}
         for depth, blocks in _BLOCKS.items()
     },
-    "ResNet of {blocks} blocks, for images of 224 pixels",
+    "ResNet of {blocks} blocks, bottlenecks: {bottlenecks}, for images of 224 pixels",
 )
 _SECOND = Preprocessing(resize=232)
 register(
