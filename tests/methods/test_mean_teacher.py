@@ -122,7 +122,7 @@ def test_what_counts_is_logged():
     logits = 0.1 * np.ones((13, 3))
     logits[:5, 0] = 9.0
     teacher = methods.Forward(None, jnp.asarray(logits, jnp.float32), {})
-    batch = types.SimpleNamespace(logits=jnp.zeros((13, 3)), y=jnp.zeros(13, jnp.int32))
+    batch = types.SimpleNamespace(logits=jnp.zeros((13, 3)), y=jnp.zeros(13, jnp.int32), mixture=None)
     ctx = types.SimpleNamespace(
         source=batch,
         target=batch,
