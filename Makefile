@@ -34,7 +34,7 @@ test: $(READY)  ## lint, type check and the tests that are quick
 	if [ -n "$$failed" ]; then echo "make test: failed:$$failed" >&2; exit 1; fi
 
 test-slow: $(READY)  ## the tests that take long
-	$(BIN)/python -m pytest -m slow $(ARGS)
+	$(BIN)/python -m pytest -m slow $(PARALLEL) $(ARGS)
 
 lint: $(READY)  ## ruff: mistakes, docstrings, order of imports, format
 	$(BIN)/python -m ruff check
