@@ -10,7 +10,7 @@ import pytest
 
 import tladapt
 from tests.training import problems
-from tladapt.errors import UsageError
+from tladapt.errors import DamagedDataError, UsageError
 from tladapt.methods import dann, mean_teacher, source_only
 from tladapt.models.backbones import DigitsCNN
 from tladapt.training import Config, Recipe
@@ -160,3 +160,26 @@ def test_one_compiled_step_serves_seeds(earlier):
     np.testing.assert_allclose(
         results[1].logits(problems.images().target.x), one.logits(problems.images().target.x), rtol=1e-5, atol=1e-6
     )
+
+
+def test_a_damaged_file_of_weights_is_said(tmp_path):
+    (tmp_path / "net.safetensors").write_bytes(b"\x10\x00\x00\x00\x00\x00\x00\x00{not json at all}")
+    config = Config(method="source_only", backbone="cifar_resnet20", weights=tmp_path / "net.safetensors", steps=5)
+    with pytest.raises(DamagedDataError, match=r"net\.safetensors"):
+        tladapt.run(config, problems.images(channels=3))
+
+
+def test_weights_of_another_network_are_said_before_anything_runs(tmp_path):
+    config = Config(backbone="resnet18", weights="tensorflow/mobilenetv2_035", steps=5)
+    with pytest.raises(UsageError, match="are of 'mobilenetv2_035', and the backbone is 'resnet18'"):
+        tladapt.run(config, problems.images(channels=3))
+
+
+@pytest.mark.parametrize("format", ["stablehlo", "safetensors"])
+def test_an_export_reads_inputs_as_they_are(earlier, tmp_path, format):
+    scenario = problems.images()
+    tladapt.run(config_of(earlier), scenario, seed=1, out=tmp_path / "run")
+    if format == "stablehlo":
+        pytest.importorskip("flatbuffers")
+    file = tladapt.export(tmp_path / "run", format=format, examples=scenario.target)
+    assert file.is_file()  # it was compared with the run before it was kept

@@ -66,9 +66,12 @@ def _backbones() -> list[Record]:
 def _augmentations() -> list[Record]:
     """Return the registered augmentations; a function has no options."""
     from tladapt.data import AUGMENTATIONS
+    from tladapt.training.features import VIEW
 
     found = []
     for name in AUGMENTATIONS:
+        if name == VIEW:  # what runs over cached features do, and nobody chooses
+            continue
         made: Any = AUGMENTATIONS[name]
         is_choice = dataclasses.is_dataclass(made)
         summary = _summary(type(made) if is_choice else made)

@@ -98,8 +98,11 @@ def _is_run(path: Path) -> bool:
         return False
     import safetensors
 
-    with safetensors.safe_open(path, "numpy") as file:
-        return any(name.startswith("params/") for name in file.keys())  # noqa: SIM118  # it is no dictionary
+    try:
+        with safetensors.safe_open(path, "numpy") as file:
+            return any(name.startswith("params/") for name in file.keys())  # noqa: SIM118  # it is no dictionary
+    except safetensors.SafetensorError:
+        return False  # what is wrong with it is said by those who read it
 
 
 def is_published(config: Config) -> bool:
