@@ -195,8 +195,8 @@ def _make_backbone(backbone: Any, shape: tuple[int, ...], rngs: nnx.Rngs) -> nnx
             return made
         raise UsageError(f"The backbone function must return a flax.nnx.Module, it returned {type(made).__name__}.")
     raise UsageError(
-        f"backbone must be a name ({', '.join(BACKBONES)}), a tladapt Backbone, a flax.nnx.Module, or a function of"
-        f" (rngs=) that makes one; got {backbone!r}."
+        "backbone must be a name ('tladapt list backbones' shows them), a tladapt Backbone, a flax.nnx.Module, or a"
+        f" function of (rngs=) that makes one; got {backbone!r}."
     )
 
 

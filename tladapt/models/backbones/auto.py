@@ -33,10 +33,10 @@ class Auto(Backbone):
             return MLP()
         if len(shape) == 3 and max(shape[:2]) <= _LARGEST:
             return DigitsCNN() if min(shape[:2]) >= 8 else MLP()
-        others = ", ".join(name for name in BACKBONES if name != self.name)
         raise UsageError(
             f"backbone 'auto' knows vectors (d,) and images (height, width, channels) of at most {_LARGEST} pixels"
-            f" a side; these inputs have shape {shape}. Name a backbone ({others}) or pass a module of your own."
+            f" a side; these inputs have shape {shape}. Name a backbone ('tladapt list backbones'), such as"
+            " mobilenetv2_100 with its published weights (--weights), or pass a module of your own."
         )
 
     def build(self, shape: tuple[int, ...], *, rngs: nnx.Rngs) -> nnx.Module:
