@@ -112,6 +112,17 @@ def test_what_users_name_is_escaped_and_warnings_are_shown(make_run):
     assert "<script" not in page and "The term &lt;script&gt;" in page
 
 
+def test_a_run_over_cached_features_says_so(make_run):
+    folder = make_run()
+    assert "the backbone stayed as its weights are" not in read(write_report([folder]))[1]
+    config = json.loads((folder / "config.json").read_text())
+    changed = {**config, "weights": "net.safetensors", "transfer": "features", "views": 3}
+    (folder / "config.json").write_text(json.dumps(changed))
+    _, words = read(write_report([folder]))
+    assert "the backbone stayed as its weights are, and was run once, and 3 augmented views of each example" in words
+    assert "net.safetensors" in words
+
+
 def test_an_oracle_run_says_so_at_the_top(make_run):
     _, words = read(write_report([make_run(method="target_only")]))
     assert words.index("oracle: trained on the target&#x27;s labels") < words.index("Warnings")

@@ -120,6 +120,9 @@ def _training(run: RunFiles) -> list[tuple[str, Any]]:
     for key in ("init", "weights"):
         if config.get(key):
             pairs.append((f"starts from ({key})", str(config[key])))
+    if config.get("transfer") == "features":
+        views = f", and {config['views']} augmented views of each example" if config.get("views") else ""
+        pairs.append(("transfer", f"features: the backbone stayed as its weights are, and was run once{views}"))
     if "seconds" in environment:
         devices = ", ".join(environment.get("devices", []))
         pairs.append(("time", f"{environment['seconds'] / 60:.1f} minutes on {devices or 'an unknown device'}"))
