@@ -113,3 +113,26 @@ def test_predictions_are_those_of_the_run(run, toy, tmp_path):
         assert found["label"].tolist() == [CLASSES[i] for i in found["class"]]
         assert found["classes"].tolist() == list(CLASSES)
         assert found["probabilities"].shape == (45, 3)
+
+
+def test_texts_are_the_lines_of_a_file(tmp_path):
+    (tmp_path / "reviews.txt").write_text("A good book.\n\n  It broke. \n")
+    names, texts = read_inputs(tmp_path / "reviews.txt", (16,), texts=True)
+    assert names == ["1", "3"] and list(texts) == ["A good book.", "It broke."]
+    (tmp_path / "empty.txt").write_text(" \n")
+    with pytest.raises(UsageError, match=r"holds no text\. This run takes texts"):
+        read_inputs(tmp_path / "empty.txt", (16,), texts=True)
+    (tmp_path / "x.csv").write_text("1,2")
+    with pytest.raises(UsageError, match=r"This run takes texts: a \.txt"):
+        read_inputs(tmp_path / "x.csv", (16,), texts=True)
+
+
+def test_pictures_are_cut_out_as_those_of_the_run(tmp_path):
+    from PIL import Image
+
+    x = np.zeros((20, 40, 3), np.uint8)
+    x[:, 10:30] = 255  # the square in the middle
+    Image.fromarray(x).save(tmp_path / "wide.png")
+    _, square = read_inputs(tmp_path / "wide.png", (20, 20, 3))
+    _, cut = read_inputs(tmp_path / "wide.png", (20, 20, 3), resize=20)
+    assert cut[0].min() == 255 and square[0].min() == 0

@@ -49,10 +49,10 @@ def command(
     where = step_or_word(which)
     x = None
     if examples is not None:
-        from tladapt.cli.inputs import read_inputs
+        from tladapt.cli.inputs import as_trained, read_inputs
 
         about = RunFolder(folder).read_json("config.json")["scenario"]
-        x = read_inputs(Path(examples), tuple(about["shape"]), pixels=about["dtype"] == "uint8").x
+        x = read_inputs(Path(examples), tuple(about["shape"]), **as_trained(about)).x
     click.echo(f"exporting {folder} ...", err=True)
     path = tladapt.export(folder, out, format=form, which=where, examples=x, data_dir=data_dir, batch=batch)
     if as_json:

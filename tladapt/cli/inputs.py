@@ -1,4 +1,4 @@
-"""What `tladapt predict` reads: an image, a folder of images, an .npz with an array x, or a .csv of numbers."""
+"""What `tladapt predict` reads: images, an .npz with an array x, a .csv of numbers, or a .txt of texts."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import csv
 import math
 import zipfile
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,6 +15,7 @@ import numpy as np
 from tladapt.errors import DamagedDataError, MissingDataError, UsageError
 
 EXPECTED = "An image, a folder of images, an .npz with an array x, or a .csv of numbers was expected."
+TEXTS = "This run takes texts: a .txt with one text a line."
 
 
 class Inputs(NamedTuple):
@@ -23,13 +25,27 @@ class Inputs(NamedTuple):
     x: Any
 
 
-def read_inputs(path: Path, shape: tuple[int, ...], *, pixels: bool = True) -> Inputs:
+def as_trained(scenario: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of `read_inputs` for a run, from the scenario in its config."""
+    return {
+        "pixels": scenario["dtype"] == "uint8",
+        "resize": scenario.get("options", {}).get("resize"),
+        "texts": bool(scenario.get("texts")),
+    }
+
+
+def read_inputs(
+    path: Path, shape: tuple[int, ...], *, pixels: bool = True, resize: int | None = None, texts: bool = False
+) -> Inputs:
     """Return the inputs at `path`, each of the shape that a run takes.
 
     Args:
       path: the file or folder.
       shape: of one input.
       pixels: whether the run was trained on 8-bit images, so that whole numbers from 0 to 255 are pixels.
+      resize: the shorter side of pictures before their centre was cut out, where the run's were read so; None: pictures
+        are resized to a square.
+      texts: whether the run takes texts.
 
     Raises:
       MissingDataError: there is nothing, or no image in the folder.
@@ -41,13 +57,15 @@ def read_inputs(path: Path, shape: tuple[int, ...], *, pixels: bool = True) -> I
     suffix = path.suffix.lower()
     if not path.exists():
         raise MissingDataError(f"There is no file or folder {str(path)!r}. {EXPECTED}")
+    if texts:
+        return _texts(path)
     if path.is_dir():
         files = [file for file in path.rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES and file.name[0] != "."]
         if not files:
             raise MissingDataError(f"Folder {str(path)!r} holds no image ({', '.join(sorted(IMAGE_SUFFIXES))}).")
-        return _images(sorted(files), path, shape)
+        return _images(sorted(files), path, shape, resize)
     if suffix in IMAGE_SUFFIXES:
-        return _images([path], path, shape)
+        return _images([path], path, shape, resize)
     if suffix not in (".npz", ".csv"):
         raise UsageError(f"{path} cannot be read by its ending {suffix!r}. {EXPECTED}")
     x = _npz(path, shape) if suffix == ".npz" else _csv(path, shape, pixels)
@@ -57,12 +75,27 @@ def read_inputs(path: Path, shape: tuple[int, ...], *, pixels: bool = True) -> I
     return Inputs([str(index) for index in range(len(x))], x)
 
 
-def _images(files: list[Path], path: Path, shape: tuple[int, ...]) -> Inputs:
+def _texts(path: Path) -> Inputs:
+    from tladapt.data.texts import Texts
+
+    if path.suffix.lower() != ".txt":
+        raise UsageError(f"{path} cannot be read by its ending {path.suffix!r}. {TEXTS}")
+    try:
+        lines = path.read_text("utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as problem:
+        raise DamagedDataError(f"{path} is not a text file that can be read ({problem}).") from None
+    kept = [(str(number), line.strip()) for number, line in enumerate(lines, 1) if line.strip()]
+    if not kept:
+        raise UsageError(f"{path} holds no text. {TEXTS}")
+    return Inputs([name for name, _ in kept], Texts(line for _, line in kept))
+
+
+def _images(files: list[Path], path: Path, shape: tuple[int, ...], resize: int | None) -> Inputs:
     from tladapt.data.catalogue.images import ImageFiles
 
     if len(shape) != 3 or shape[0] != shape[1] or shape[2] not in (1, 3):
         raise UsageError(f"the run takes inputs of shape {shape}, and {path} is images. Give it an .npz or a .csv.")
-    return Inputs([str(file) for file in files], ImageFiles(files, shape[0], shape[2]))
+    return Inputs([str(file) for file in files], ImageFiles(files, shape[0], shape[2], resize))
 
 
 def _npz(path: Path, shape: tuple[int, ...]) -> np.ndarray:

@@ -18,15 +18,15 @@ from tladapt.cli.compiled import keep_compiled
 def command(folder: str, inputs: str, out: str, which: str) -> None:
     """Predict INPUTS with the run in DIR.
 
-    INPUTS is an image, a folder of images (subfolders included), an .npz with an array x, or a .csv with one example a
-    line. Images are resized to what the run takes.
+    INPUTS is an image, a folder of images (subfolders included), an .npz with an array x, a .csv with one example a
+    line, or, for a run on texts, a .txt with one text a line. Images are resized, and cut out, as the run's were.
 
     A .csv gets the columns name, class (an index), label (its name) and one probability a class; an .npz gets the
     arrays name, class, label, probabilities and classes.
     """
     keep_compiled()
     import tladapt
-    from tladapt.cli.inputs import read_inputs
+    from tladapt.cli.inputs import as_trained, read_inputs
     from tladapt.cli.parts import step_or_word
     from tladapt.errors import UsageError
     from tladapt.training.folder import RunFolder, write_whole
@@ -35,7 +35,7 @@ def command(folder: str, inputs: str, out: str, which: str) -> None:
         raise UsageError(f"--out must end in .csv or .npz, got {out!r}.")
     where = step_or_word(which)
     about = RunFolder(folder).read_json("config.json")["scenario"]
-    names, x = read_inputs(Path(inputs), tuple(about["shape"]), pixels=about["dtype"] == "uint8")
+    names, x = read_inputs(Path(inputs), tuple(about["shape"]), **as_trained(about))
     result = tladapt.open_run(folder, which=where)
     probabilities = result.predict_proba(x)
     content = _csv if Path(out).suffix.lower() == ".csv" else _npz

@@ -137,11 +137,15 @@ class ImageFiles:
     paths: Sequence[Path]
     size: int
     channels: int
+    resize: int | None = None
+    """The shorter side before the centre is cut out; None: pictures are resized to a square."""
 
     def __len__(self) -> int:
         return len(self.paths)
 
     def __getitem__(self, index: int, /) -> np.ndarray:
+        if self.resize is not None and self.channels == 3:
+            return decode_cropped(self.paths[index], resize=self.resize, size=self.size)
         return decode(self.paths[index], size=self.size, channels=self.channels)
 
 
