@@ -217,7 +217,7 @@ def pretrained(
       UnknownNameError, MissingDataError, DamagedDataError: for weights that are nowhere, or cannot be read.
 
     Example:
-      >>> model = pretrained("mobilenetv2_035", classes=5)
+      >>> model = pretrained("cifar_resnet20", classes=5)
       >>> model.logits(jnp.zeros((1, 32, 32, 3))).shape
       (1, 5)
     """
