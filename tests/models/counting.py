@@ -9,7 +9,7 @@ from flax import nnx
 
 from tladapt.models import BACKBONES
 from tladapt.models.model import filled as as_drawn
-from tladapt.models.pretrained import leaves, put
+from tladapt.models.pretrained_model import leaves, put
 
 
 def parameters(name, classes=1000, **options):

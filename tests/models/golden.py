@@ -19,7 +19,7 @@ from flax import nnx
 from tladapt.models import BACKBONES, PretrainedModel
 from tladapt.models.model import filled as as_drawn
 from tladapt.models.preprocessing import Preprocessing
-from tladapt.models.pretrained import leaves, put
+from tladapt.models.pretrained_model import leaves, put
 from tladapt.models.weights.store import flatten
 from tladapt.models.weights.table import fill
 

@@ -15,7 +15,7 @@ from tests.models import golden
 from tladapt.errors import UnknownNameError, UsageError
 from tladapt.models import BACKBONES, PretrainedModel, build_model
 from tladapt.models.backbones import Bert, DistilBert, Roberta, TextEncoder
-from tladapt.models.pretrained import leaves
+from tladapt.models.pretrained_model import leaves
 from tladapt.models.text_features import features_of_texts
 from tladapt.models.tokenizers import TextPreprocessing
 from tladapt.models.weights.table import fill

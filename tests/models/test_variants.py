@@ -18,7 +18,7 @@ from flax import nnx
 
 from tladapt.models import BACKBONES
 from tladapt.models.backbones import Published
-from tladapt.models.pretrained import PretrainedModel, leaves
+from tladapt.models.pretrained_model import PretrainedModel, leaves
 from tladapt.models.weights.catalogue import WEIGHTS
 from tladapt.models.weights.table import fill
 

@@ -15,7 +15,7 @@ from tladapt.models import pretrained
 from tladapt.models.backbones import DistilledTransformer, VisionTransformer
 from tladapt.models.backbones.positions import cubic_matrix, resized_grid
 from tladapt.models.backbones.vit_names import tables
-from tladapt.models.pretrained import leaves
+from tladapt.models.pretrained_model import leaves
 from tladapt.models.weights.table import Table, fill, linear
 
 # sum(p.numel() for p in timm.create_model(name, num_classes=1000).parameters()), torchvision's vit_b_16 and vit_b_32

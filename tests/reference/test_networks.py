@@ -19,7 +19,7 @@ from tladapt.models import BACKBONES, PretrainedModel, pretrained
 from tladapt.models.backbones import DistilledTransformer, Published, VisionTransformer
 from tladapt.models.backbones.positions import resized_grid
 from tladapt.models.preprocessing import Preprocessing
-from tladapt.models.pretrained import leaves
+from tladapt.models.pretrained_model import leaves
 from tladapt.models.weights.table import fill
 
 REASON = "the reference libraries are not installed: pip install 'tladapt[reference]'"

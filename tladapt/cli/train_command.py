@@ -186,7 +186,7 @@ def sizes_for(config: Any, data: str) -> dict[str, Any]:
     from tladapt.data import SCENARIOS
     from tladapt.models.backbones import Published
     from tladapt.models.preprocessing import Preprocessing
-    from tladapt.models.pretrained import locate
+    from tladapt.models.pretrained_model import locate
 
     name = data.split(":")[0]
     fields = {field.name for field in dataclasses.fields(SCENARIOS[name])} if name in SCENARIOS else set()

@@ -119,7 +119,7 @@ def check(name: str, backbone: str | None, as_json: bool) -> None:
     Every array has to be filled, every tensor used, every shape right. Exit status 2, with all that
     differs, where it does not.
     """
-    from tladapt.models.pretrained import leaves, pretrained
+    from tladapt.models.pretrained_model import leaves, pretrained
 
     file, record = _read(name)
     chosen = backbone or record["backbone"]

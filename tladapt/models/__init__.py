@@ -10,7 +10,7 @@ from tladapt.models.layers import Conv, Linear, avg_pool, max_pool
 from tladapt.models.model import Model, Outputs, build_model
 from tladapt.models.normalization import BatchNorm, LayerNorm, batch_norm
 from tladapt.models.preprocessing import Preprocessing
-from tladapt.models.pretrained import PretrainedModel, pretrained
+from tladapt.models.pretrained_model import PretrainedModel, pretrained
 from tladapt.models.tokenizers import TextPreprocessing, Tokenizer
 
 __all__ = [

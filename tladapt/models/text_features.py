@@ -10,7 +10,7 @@ from flax import nnx
 
 from tladapt.errors import UsageError
 from tladapt.models.backbones.text import TextNetwork
-from tladapt.models.pretrained import PretrainedModel
+from tladapt.models.pretrained_model import PretrainedModel
 
 _STEP = 32  # tokens: texts are computed at a multiple of it, each of which is a program to compile
 

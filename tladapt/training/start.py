@@ -16,7 +16,7 @@ from tladapt.errors import UsageError
 from tladapt.models import Linear, pretrained
 from tladapt.models.backbones import Published
 from tladapt.models.backbones.text import TextEncoder
-from tladapt.models.pretrained import adjusted, backbone_arrays, locate
+from tladapt.models.pretrained_model import adjusted, backbone_arrays, locate
 from tladapt.models.tokenizers import TextPreprocessing
 from tladapt.models.weights import load_arrays
 from tladapt.penalties import SourceClassifier
