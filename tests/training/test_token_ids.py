@@ -34,4 +34,4 @@ def test_a_run_on_token_ids(precision):
     recipe = Recipe(name="toy", batch_size=16, optimizer="adam", learning_rate=0.01, precision=precision)
     config = Config(method="source_only", backbone=BERT, recipe=recipe, steps=60, log_every=20, evaluations=1)
     result = tladapt.run(config, texts(), seed=0)
-    assert result.summary["target/accuracy"] > 0.95
+    assert result.metrics["target/accuracy"] > 0.95
