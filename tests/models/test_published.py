@@ -12,7 +12,7 @@ from tladapt.models.weights.store import flatten
 
 GOLDEN = sorted(path.stem for path in golden.FOLDER.glob("*.npz"))
 LARGE = {
-    *("densenet121", "resnet50", "vgg16", "mobilenet_v3_large", "tf_mobilenetv3_large_100"),
+    *("densenet121", "inception_v3", "resnet50", "vgg16", "mobilenet_v3_large", "tf_mobilenetv3_large_100"),
     *("efficientnet_b0", "efficientnet_b2_torchvision", "tf_efficientnet_b3"),
 }  # a smaller network of the same kind is compared every time
 EVALUATED = [pytest.param(name, marks=pytest.mark.slow if name in LARGE else ()) for name in GOLDEN]

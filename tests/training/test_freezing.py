@@ -352,6 +352,7 @@ def test_a_run_in_phases_goes_on_to_the_same_bits(unfrozen: tuple[Path, Watcher]
     problems.assert_same_folder(unfrozen[0], tmp_path / "parts")
 
 
+@pytest.mark.slow
 def test_seeds_side_by_side_freeze_as_each_by_itself() -> None:
     made, scenario = config(unfreeze=2, freeze=1, steps=10), problems.scenario()
     start = assemble(made, scenario, 1)
@@ -366,6 +367,7 @@ def test_seeds_side_by_side_freeze_as_each_by_itself() -> None:
     assert not frozen
 
 
+@pytest.mark.slow
 def test_stages_of_a_method_keep_their_own_beginning(tmp_path: Path) -> None:
     """`shot` has two stages of 20 steps; a phase ends after 10, and the optimiser begins anew at 20 alone."""
     method, watcher = tladapt.methods.shot(width=4, refreshes=2), Watcher()
