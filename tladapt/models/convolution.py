@@ -104,13 +104,6 @@ def _backward(
 _canonical_convolution.defvjp(_forward, _backward)
 
 
-def _pointwise(x: jax.Array, kernel: jax.Array, strides: Pair) -> jax.Array:
-    """Return a 1 x 1 convolution as one matrix product."""
-    if strides != (1, 1):
-        x = x[:, :: strides[0], :: strides[1]]
-    return x @ kernel[0, 0]  # [n, h', w', c_in] @ [c_in, c_out]
-
-
 def _depthwise(x: jax.Array, kernel: jax.Array, window: _Window) -> jax.Array:
     """Return a convolution of each channel by itself, as a sum of shifted products: in float32 at least."""
     pads = ((0, 0), *window.pads, (0, 0))
@@ -160,8 +153,8 @@ def conv2d(
     as canonical convolutions too, at every stride and dilation, so that a training step runs as fast inside
     `jax.lax.scan` as outside it (there autodiff's are tens of times slower; outside they are the same). Reverse mode
     goes to any order; forward mode (`jax.jvp`, `jax.hessian`) does not. There, a convolution of each channel by itself
-    (depthwise) is a sum of shifted products and one of 1 x 1 a matrix product, 10 and 2 times faster than lax's. Other
-    grouped convolutions, and all of them on other devices, whose compilers know autodiff's form, are lax's own.
+    (depthwise) is a sum of shifted products, many times faster than lax's (benchmarks/convolution.py). Other grouped
+    convolutions, and all of them on other devices, whose compilers know autodiff's form, are lax's own.
 
     Args:
       x: inputs `[n, h, w, c_in]`, floating.
@@ -205,8 +198,6 @@ def conv2d(
             f"the kernel covers {sizes} pixels and the padded input has {reach}: use larger inputs, or 'SAME'."
         )
     if jax.default_backend() == "cpu":
-        if groups == 1 and kernel.shape[:2] == (1, 1) and not any(any(pair) for pair in window.pads):
-            return _pointwise(x, kernel, strides)
         if groups == 1:
             return _canonical_convolution(x, kernel, window)
         if groups == x.shape[3]:

@@ -166,7 +166,6 @@ def frozen_backbone(config: Config, shape: tuple[int, ...]) -> Frozen:
     """Return the backbone of a config with the weights that the run starts from, in evaluation mode."""
     recipe: Recipe = config.recipe  # type: ignore[assignment]
     model = build_model(config.backbone, shape, 2, rngs=nnx.Rngs(0), precision=recipe.precision, draw=False)
-    model.eval()
     parts = Functional(model)
     params, statistics = {"backbone": parts.params.get("backbone", {})}, {"shared": parts.statistics}
     params, statistics, words = load_backbone(config, params, statistics)
