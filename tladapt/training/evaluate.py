@@ -11,7 +11,16 @@ import numpy as np
 
 from tladapt.data import Domain, Scenario, examples
 from tladapt.errors import UsageError
-from tladapt.evaluation import VALIDATORS, ValidationOutputs, Validator, accuracy, classification_metrics, collapse
+from tladapt.evaluation import (
+    VALIDATORS,
+    ValidationOutputs,
+    Validator,
+    accuracy,
+    classification_metrics,
+    collapse,
+    macro_f1,
+    mean_class_accuracy,
+)
 from tladapt.methods.base import Context, Forward, Method
 from tladapt.models import Outputs
 from tladapt.models.compile import has_convolutions
@@ -208,12 +217,14 @@ class Evaluator:
         return row
 
     def row(self, weights: Weights) -> dict[str, Any]:
-        """Return one evaluation: source accuracy, validators, the guard's word, the target's test accuracy."""
+        """Return one evaluation: source accuracy, validators, the guard's word, metrics on the target's test set."""
         adapted = self.adapted(weights)
         row = self.scores(self.seen(weights, adapted))
         if self.scenario.test is not None:
             test = self.predictor.outputs(adapted, self.scenario.test, "target")
             row["target/accuracy"] = float(np.mean(np.argmax(test.logits, 1) == self.scenario.test.y))
+            row["target/mean_class_accuracy"] = mean_class_accuracy(test.logits, self.scenario.test.y)
+            row["target/macro_f1"] = macro_f1(test.logits, self.scenario.test.y)
         return row
 
     def test_metrics(self, weights: Weights) -> tuple[dict[str, Any], np.ndarray | None]:

@@ -1,0 +1,1 @@
+"""The benchmarks that come with tladapt, one a file."""
