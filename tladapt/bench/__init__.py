@@ -2,6 +2,7 @@
 
 from tladapt.bench.benchmark import BENCHMARKS, Benchmark, Problem, Published, Row, Setting, find_benchmark
 from tladapt.bench.outcomes import Outcome, read_csv, read_failures, read_outcomes, write_csv
+from tladapt.bench.run import bench
 
 __all__ = [
     "BENCHMARKS",
@@ -11,6 +12,7 @@ __all__ = [
     "Published",
     "Row",
     "Setting",
+    "bench",
     "find_benchmark",
     "read_csv",
     "read_failures",

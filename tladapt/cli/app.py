@@ -12,6 +12,7 @@ from tladapt.registry import suggest
 
 COMMANDS = {
     "train": "Train a model on a scenario with a method.",
+    "bench": "Train the grid of a benchmark, and print its table.",
     "eval": "Evaluate a finished run again.",
     "predict": "Predict classes and probabilities for new inputs.",
     "export": "Write a run's model to one file: stablehlo or safetensors.",

@@ -27,6 +27,7 @@ class WithFields(click.Command):
         self.groups = tuple(groups)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        ctx.meta["tladapt.arguments"] = list(args)
         rest, ctx.meta[_KEPT] = split(args, self.groups, ctx)
         return super().parse_args(ctx, rest)
 

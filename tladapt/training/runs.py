@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -115,28 +115,70 @@ def run_seeds(
             f"with patience each seed stops at a step of its own, which does not go with replicate={replicate!r}; use"
             " 'loop'."
         )
-    folders = [None if out is None else Path(out) / f"seed{seed}" for seed in seeds]
-    for folder in folders:
+    places = {seed: None if out is None else Path(out) / f"seed{seed}" for seed in seeds}
+    for folder in places.values():
         if folder is not None and not resume:
             refuse_taken(folder)
+    results: list[Result] = []
+    faults: list[str] = []
+    for _, ended in run_each(config, scenario, places, callbacks, replicate=replicate, resume=resume):
+        if isinstance(ended, DivergenceError):
+            faults.append(str(ended))
+        elif isinstance(ended, Exception):
+            raise ended
+        else:
+            results.append(ended)
+    if faults:
+        raise DivergenceError("\n".join(dict.fromkeys(faults)))
+    return results
+
+
+def run_each(
+    config: Config,
+    scenario: Scenario,
+    places: Mapping[int, Folder | None],
+    callbacks: Sequence[Callback] = (),
+    *,
+    replicate: Replicate = "auto",
+    resume: bool = False,
+) -> Iterator[tuple[int, Result | Exception]]:
+    """Train one run for each seed, and yield each as it ends: its result, or what went wrong with it.
+
+    Args:
+      config: as for `run`.
+      scenario: as for `run`.
+      places: the run's folder of each seed, or None.
+      callbacks: as for `run_seeds`.
+      replicate: as for `run_seeds`.
+      resume: as for `run_seeds`.
+
+    Raises:
+      UsageError: for parts that do not go together, before any seed is trained.
+    """
+    seeds = list(places)
     first = assemble(config, scenario, seeds[0], watch=_watch(callbacks, seeds[0]))
     how = _way(replicate, first) if len(seeds) > 1 else "loop"
     size = {"loop": 1, "vmap": len(seeds), "pmap": len(jax.devices())}[how]
-    results: list[Result] = []
-    faults: list[str] = []
     for start in range(0, len(seeds), size):
         started = time.perf_counter()
-        group = [
-            _member(first if seed == seeds[0] else assemble(config, scenario, seed, like=first), seed, folder, resume)
-            for seed, folder in zip(seeds[start : start + size], folders[start : start + size], strict=True)
-        ]
+        among = seeds[start : start + size]
         try:
-            results += _trained(group, _layout(how, group), callbacks, started)
+            group = [
+                _member(
+                    first if seed == seeds[0] else assemble(config, scenario, seed, like=first),
+                    seed,
+                    places[seed],
+                    resume,
+                )
+                for seed in among
+            ]
+            ended: list[Result | Exception] = list(_trained(group, _layout(how, group), callbacks, started))
         except DivergenceError as error:
-            faults.append(str(error) if how != "loop" else f"seed {group[0].seed}: {error}")
-    if faults:
-        raise DivergenceError("\n".join(faults))
-    return results
+            named = error if how != "loop" else DivergenceError(f"seed {among[0]}: {error}")
+            ended = [named] * len(among)
+        except Exception as error:
+            ended = [error] * len(among)
+        yield from zip(among, ended, strict=True)
 
 
 def _check(name: str, config: Any, scenario: Any, seeds: Sequence[Any]) -> None:

@@ -1,1 +1,5 @@
-"""The benchmarks that come with tladapt, one a file."""
+"""The benchmarks that come with tladapt, one a file; importing this registers them."""
+
+from tladapt.bench.catalogue import amazon_reviews
+
+__all__ = ["amazon_reviews"]

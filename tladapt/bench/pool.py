@@ -1,0 +1,209 @@
+"""Local processes for a grid: one a core, pinned, each fed one group at a time by the process that people started."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+from collections import deque
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TextIO
+
+from tladapt.bench.grid import Group, Place
+from tladapt.bench.work import Tell, Worker, keep_apart
+
+GRACE = 60.0
+"""Seconds that processes get to save their state after Ctrl-C."""
+
+
+def available_cores() -> list[int]:
+    """Return the cores that this process may use; where the system does not say, those that there are."""
+    if hasattr(os, "sched_getaffinity"):
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))
+
+
+def pin(core: int) -> None:
+    """Bind this process to one core, before JAX counts them; where the system cannot, leave it.
+
+    A run's numbers depend on how many threads share a sum, in the last bits: pinned to one core they are the same
+    however many processes there are.
+    """
+    if hasattr(os, "sched_setaffinity"):
+        with contextlib.suppress(OSError):
+            os.sched_setaffinity(0, {core})
+
+
+class _Process:
+    """A process that trains groups, and what it is at."""
+
+    def __init__(self, command: Sequence[str], number: int, log: Path, events: queue.SimpleQueue[Any]):
+        self.number, self.log = number, log
+        self.group: Group = ()
+        self.ended: set[str] = set()
+        self.current = ""
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with open(log, "ab") as errors:
+            self.popen = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+                start_new_session=True,  # Ctrl-C reaches the one that people started, which passes it on once
+            )
+        self._start = log.stat().st_size
+        threading.Thread(target=self._listen, args=(events,), daemon=True).start()
+
+    def _listen(self, events: queue.SimpleQueue[Any]) -> None:
+        assert self.popen.stdout is not None
+        for line in self.popen.stdout:
+            with contextlib.suppress(ValueError):
+                events.put((self, json.loads(line)))
+        self.popen.wait()
+        events.put((self, {"kind": "gone"}))
+
+    def give(self, group: Group) -> None:
+        """Hand over a group."""
+        self.group, self.ended, self.current = group, set(), group[0].name
+        assert self.popen.stdin is not None
+        with contextlib.suppress(BrokenPipeError):  # it has ended, and says so
+            self.popen.stdin.write(json.dumps([cell.name for cell in group]) + "\n")
+            self.popen.stdin.flush()
+
+    def last_words(self) -> str:
+        """Return the end of what the process wrote to its log."""
+        text = self.log.read_bytes()[self._start :].decode(errors="replace")
+        return "\n".join(text.splitlines()[-20:])
+
+
+def train_in_processes(place: Place, groups: Sequence[Group], command: Sequence[str], jobs: int, tell: Tell) -> None:
+    """Train groups in `jobs` processes, and return when all have ended.
+
+    A process that ends before its time takes nothing along: the run that it was at is kept apart with its last words,
+    and another process goes on with the rest.
+
+    Args:
+      place: the grid's folder.
+      groups: what is to be trained.
+      command: starts a process that calls `serve`; "--core N" is added to it.
+      jobs: how many.
+      tell: gets what happens, as from `Worker`.
+
+    Raises:
+      KeyboardInterrupt: for Ctrl-C, after the processes have saved their states.
+    """
+    waiting = deque(groups)
+    cores = available_cores()
+    events: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    running: dict[int, _Process] = {}
+
+    def start(number: int) -> None:
+        core = str(cores[number % len(cores)]) if jobs > 1 or len(cores) > 1 else "-1"
+        log = place.out / "logs" / f"worker{number}-{os.getpid()}.log"
+        running[number] = _Process([*command, "--core", core], number, log, events)
+        running[number].give(waiting.popleft())
+
+    try:
+        for number in range(min(jobs, len(waiting))):
+            start(number)
+        while running:
+            process, event = events.get()
+            kind = event["kind"]
+            if kind == "ready":
+                process.group = ()
+                if waiting:
+                    process.give(waiting.popleft())
+                else:
+                    process.popen.stdin.close()
+            elif kind == "gone":
+                del running[process.number]
+                if not process.log.stat().st_size:
+                    process.log.unlink()
+                left = _after_end(place, process, tell)
+                if left:
+                    waiting.appendleft(left)
+                if waiting:
+                    start(process.number)
+            else:
+                process.current = event["cell"]
+                if kind != "step":
+                    process.ended.add(event["cell"])
+                tell(event)
+    except BaseException:
+        _stop(list(running.values()))
+        raise
+
+
+def _after_end(place: Place, process: _Process, tell: Tell) -> Group:
+    """Return what is left of a group whose process has ended before its time; the run that it was at has failed."""
+    left = tuple(cell for cell in process.group if cell.name not in process.ended)
+    if not left:
+        return ()
+    at = process.current if any(cell.name == process.current for cell in left) else left[0].name
+    code = process.popen.returncode
+    how = f"by signal {-code} ({signal.Signals(-code).name})" if code < 0 else f"with status {code}"
+    hint = (
+        " The system ends processes that way when memory runs out; try fewer --jobs." if code == -signal.SIGKILL else ""
+    )
+    text = f"the process that trained it ended {how}.{hint}\n{process.last_words()}"
+    keep_apart(place, at, text)
+    tell({"kind": "failed", "cell": at, "error": text})
+    return tuple(cell for cell in left if cell.name != at)
+
+
+def _stop(processes: Sequence[_Process]) -> None:
+    """Ask processes to save their state and end, and end those that do not."""
+    for process in processes:
+        with contextlib.suppress(ProcessLookupError):
+            process.popen.send_signal(signal.SIGINT)
+    for process in processes:
+        try:
+            process.popen.wait(GRACE)
+        except (subprocess.TimeoutExpired, KeyboardInterrupt):
+            process.popen.kill()
+
+
+def serve(place: Place, groups: Sequence[Group], data_dir: str | None, lines: TextIO, answers: TextIO) -> None:
+    """Train the groups that are named line by line, until there are no more lines.
+
+    Args:
+      place: the grid's folder.
+      groups: of the whole grid.
+      data_dir: where data sets are.
+      lines: each the JSON list of the names of some cells of one group.
+      answers: gets events as lines of JSON; {"kind": "ready"} after each group.
+    """
+    cells = {cell.name: cell for group in groups for cell in group}
+    orders: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+    busy = threading.Event()
+
+    def listen() -> None:
+        for line in lines:
+            orders.put(line)
+        if busy.is_set():  # whoever gave the orders is gone: what is saved is saved, and another one goes on from there
+            os._exit(3)
+        orders.put(None)
+
+    def tell(event: Any) -> None:
+        answers.write(json.dumps(event) + "\n")
+        answers.flush()
+
+    threading.Thread(target=listen, daemon=True).start()
+    worker = Worker(place, tell, data_dir)
+    while (line := orders.get()) is not None:
+        busy.set()
+        worker.train(tuple(cells[name] for name in json.loads(line)))
+        busy.clear()
+        tell({"kind": "ready"})
+
+
+def worker_command(arguments: Sequence[str]) -> list[str]:
+    """Return the command of a process that serves the grid of `tladapt bench` with some arguments."""
+    return [sys.executable, "-m", "tladapt", "bench", *arguments]
