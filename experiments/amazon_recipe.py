@@ -25,10 +25,9 @@ COLUMNS = ("transform", "learning_rate", "source", "seed", "source_accuracy", "s
 def recipe_rows(lines: list[dict[str, str]]) -> Iterable[str]:
     """Yield the lines of a Markdown table; the setting with the highest accuracy stands out."""
     settings = list(dict.fromkeys((line["transform"], line["learning_rate"]) for line in lines))
-    found = {
-        setting: [100 * float(line["source_accuracy"]) for line in lines if (line["transform"], line["learning_rate"]) == setting]
-        for setting in settings
-    }  # fmt: skip
+    found: dict[tuple[str, str], list[float]] = {setting: [] for setting in settings}
+    for line in lines:
+        found[line["transform"], line["learning_rate"]].append(100 * float(line["source_accuracy"]))
     best = max(settings, key=lambda setting: float(np.mean(found[setting])))
     yield "| counts | rate | held-out source accuracy | runs |"
     yield "| --- | ---: | ---: | ---: |"

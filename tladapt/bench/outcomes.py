@@ -174,3 +174,9 @@ def read_failures(out: Path) -> dict[str, dict[str, Any]]:
         path.parent.name: {**RunFolder(out).read_json(f"cells/{path.parent.name}.json"), "error": path.read_text()}
         for path in sorted((out / "failed").glob("*/error.txt"))
     }
+
+
+def reason(error: str) -> str:
+    """Return the one line of an error that says most: the first of a message, the last of a traceback."""
+    lines = error.strip().splitlines() or ["for no known reason"]
+    return lines[-1] if lines[0].startswith("Traceback") else lines[0]

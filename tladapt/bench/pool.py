@@ -17,6 +17,7 @@ from typing import Any, TextIO
 
 from tladapt.bench.grid import Group, Place
 from tladapt.bench.work import Tell, Worker, keep_apart
+from tladapt.errors import MissingDataError, MissingPackageError
 
 GRACE = 60.0
 """Seconds that processes get to save their state after Ctrl-C."""
@@ -98,6 +99,7 @@ def train_in_processes(place: Place, groups: Sequence[Group], command: Sequence[
 
     Raises:
       KeyboardInterrupt: for Ctrl-C, after the processes have saved their states.
+      MissingDataError: for data that is not there; so for packages.
     """
     waiting = deque(groups)
     cores = available_cores()
@@ -122,6 +124,8 @@ def train_in_processes(place: Place, groups: Sequence[Group], command: Sequence[
                     process.give(waiting.popleft())
                 else:
                     process.popen.stdin.close()
+            elif kind == "missing":
+                raise (MissingDataError if event["data"] else MissingPackageError)(event["error"])
             elif kind == "gone":
                 del running[process.number]
                 if not process.log.stat().st_size:
@@ -199,7 +203,11 @@ def serve(place: Place, groups: Sequence[Group], data_dir: str | None, lines: Te
     worker = Worker(place, tell, data_dir)
     while (line := orders.get()) is not None:
         busy.set()
-        worker.train(tuple(cells[name] for name in json.loads(line)))
+        try:
+            worker.train(tuple(cells[name] for name in json.loads(line)))
+        except (MissingDataError, MissingPackageError) as error:  # every other group would miss it, too
+            tell({"kind": "missing", "error": str(error), "data": isinstance(error, MissingDataError)})
+            return
         busy.clear()
         tell({"kind": "ready"})
 

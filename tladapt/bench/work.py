@@ -14,7 +14,7 @@ from typing import Any
 from tladapt.bench.grid import Cell, Group, Place
 from tladapt.bench.shallow import run_shallow
 from tladapt.data import Scenario, load
-from tladapt.errors import TladaptError
+from tladapt.errors import MissingDataError, MissingPackageError, TladaptError
 from tladapt.training.config import Config, describe
 from tladapt.training.folder import write_whole
 from tladapt.training.runs import run_each
@@ -38,7 +38,12 @@ class Worker:
         self._read: tuple[str, Scenario] | None = None
 
     def train(self, group: Group) -> None:
-        """Train the cells of a group that are not finished; what goes wrong is kept apart, and told."""
+        """Train the cells of a group that are not finished; what goes wrong is kept apart, and told.
+
+        Raises:
+          MissingDataError: for data that is not there, which is no failure of the runs.
+          MissingPackageError: for a package that is not there.
+        """
         with contextlib.ExitStack() as held:
             mine = []
             for cell in group:
@@ -52,6 +57,8 @@ class Worker:
                 return
             try:
                 self._train(mine)
+            except (MissingDataError, MissingPackageError):
+                raise
             except Exception as error:  # of the whole group: data that is not there, parts that do not go together
                 for cell in mine:
                     if not self.place.is_finished(cell.name) and not self.place.has_failed(cell.name):

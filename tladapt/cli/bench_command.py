@@ -235,7 +235,7 @@ def _show(benchmark: Any, place: Any, groups: Any, as_json: bool) -> int:
     """Write and print the table, and say what failed; return the exit status."""
     import dataclasses
 
-    from tladapt.bench.outcomes import read_failures, read_outcomes, write_csv
+    from tladapt.bench.outcomes import read_failures, read_outcomes, reason, write_csv
 
     outcomes = read_outcomes(place.out)
     write_csv(place.out / "outcomes.csv", outcomes)
@@ -248,8 +248,7 @@ def _show(benchmark: Any, place: Any, groups: Any, as_json: bool) -> int:
         return 1 if failures else 0
     click.echo(f"{len(outcomes)} finished runs in {place.out}")
     for name, failure in failures.items():
-        reason = failure["error"].strip().splitlines()
-        click.echo(f"failed: {name}: {reason[-1] if reason else 'for no known reason'}", err=True)
+        click.echo(f"failed: {name}: {reason(failure['error'])}", err=True)
     if failures:
         click.echo(
             f"{len(failures)} runs failed; each one's folder in {place.out / 'failed'} has an error.txt. Try them again"

@@ -85,8 +85,9 @@ class BenchProgress:
             self._failed += kind == "failed"
             self._elsewhere += kind == "elsewhere"
             if kind == "failed" and not self._quiet:
-                reason = event["error"].strip().splitlines()[-1]
-                text = f"failed: {cell.method} on {cell.problem.name}, seed {cell.seed}: {reason}"
+                from tladapt.bench.outcomes import reason
+
+                text = f"failed: {cell.method} on {cell.problem.name}, seed {cell.seed}: {reason(event['error'])}"
                 self._console.print(text, markup=False, soft_wrap=True)
             elif kind == "finished" and self._lines:
                 text = f"{cell.method} on {cell.problem.name}, seed {cell.seed}: finished; {self._word()}"
