@@ -129,10 +129,10 @@ class Treatment:
 
     def fit(self, source: np.ndarray) -> FittedTreatment:
         """Return the treatment with the numbers of a source `[n, 13]`."""
-        taken_or_not = _without_impossible(source)
+        known = _without_impossible(source)
         fill, centre, scale = {}, {}, {}
         for name in self.attributes:
-            values = taken_or_not[:, ATTRIBUTES.index(name)]
+            values = known[:, ATTRIBUTES.index(name)]
             taken = values[~np.isnan(values)]
             if len(taken) == 0:
                 fill[name], centre[name], scale[name] = 0.0, 0.0, 1.0  # the input is constant, and left out
