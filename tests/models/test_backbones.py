@@ -13,7 +13,7 @@ from flax import nnx
 
 from tladapt.errors import UnknownNameError, UsageError
 from tladapt.models import BACKBONES, MLP, Auto, Backbone, DigitsCNN, LeNet
-from tladapt.models.backbones import Published
+from tladapt.models.backbones import Published, WindowCNN
 
 SMALL = [name for name in BACKBONES if not issubclass(BACKBONES[name], Published)]
 BUILDS = [
@@ -24,6 +24,8 @@ BUILDS = [
     (LeNet(widths=(4, 6), kernel=3, hidden=(20, 10)), (9, 13, 3), 10),
     (DigitsCNN(), (16, 16, 3), 128),
     (DigitsCNN(widths=(8, 8), kernel=5, features=12, batch_norm=False, dropout=0.5), (28, 31, 1), 12),
+    (WindowCNN(), (21, 3), 128),
+    (WindowCNN(widths=(6, 5), kernels=(4, 3), dropout=0.5), (8, 2), 5),
     (Auto(), (30,), 128),
     (Auto(), (32, 32, 3), 128),
     (Auto(), (6, 6, 1), 128),
@@ -54,13 +56,18 @@ def test_features(spec, shape, width):
         assert float(jnp.abs(gradient).max()) > 0.0, path
 
 
+def test_auto_goes_by_the_shape():
+    shapes = ((30,), (6, 6, 1), (40, 6), (40, 32, 1))
+    assert [Auto().choose(shape).name for shape in shapes] == ["mlp", "mlp", "window_cnn", "digits_cnn"]
+
+
 def random_state(module):
     return jax.tree.leaves(nnx.state(module, nnx.RngState))
 
 
 def test_random_state_only_with_dropout():
     for name in SMALL:
-        shape = (16,) if name == "identity" else (16, 16, 1)
+        shape = {"identity": (16,), "window_cnn": (16, 2)}.get(name, (16, 16, 1))
         assert not random_state(BACKBONES[name]().build(shape, rngs=nnx.Rngs(0)))
     module = DigitsCNN(dropout=0.5).build((16, 16, 1), rngs=nnx.Rngs(0))
     assert random_state(module)
@@ -90,6 +97,9 @@ def test_evaluation_depends_on_each_example_alone():
         (LeNet(padding="valid"), (15, 15, 1), "at least 16 x 16"),
         (LeNet(), (1, 2, 3, 4), "these inputs have shape"),
         (Auto(), (224, 224, 3), "Name a backbone"),
+        (Auto(), (28, 28), "Name window_cnn if they are; give grey images their channel"),
+        (WindowCNN(), (64,), "Give a single channel its axis"),
+        (WindowCNN(), (8, 8, 1), "reads windows"),
         (MLP(), (), "at least one number"),
     ],
 )
@@ -112,6 +122,8 @@ def test_the_smallest_images_are_read():
         lambda: LeNet(widths=(1, 2, 3)),
         lambda: LeNet(padding="full"),
         lambda: DigitsCNN(kernel=0),
+        lambda: WindowCNN(widths=(8, 8)),
+        lambda: WindowCNN(kernels=(5, 8, 0)),
         lambda: DigitsCNN(widths=()),
         lambda: DigitsCNN(features=2.5),
     ],
@@ -122,7 +134,7 @@ def test_wrong_fields_are_said(make):
 
 
 def test_registry():
-    assert set(SMALL) == {"mlp", "lenet", "digits_cnn", "identity", "auto", "progressive"}
+    assert set(SMALL) == {"mlp", "lenet", "digits_cnn", "window_cnn", "identity", "auto", "progressive"}
     for name in BACKBONES:
         kind = BACKBONES[name]
         assert issubclass(kind, Backbone) and kind.name == name and kind.summary

@@ -14,8 +14,10 @@ from tladapt.data.catalogue import (
     amazon_text,
     digits,
     digits_photo,
+    heart,
     office_caltech10,
     office_caltech10_surf,
+    spoken_digits,
 )
 from tladapt.data.catalogue.entry import SCENARIOS, ScenarioEntry, build
 from tladapt.data.catalogue.files import data_directory
@@ -34,9 +36,11 @@ __all__ = [
     "digits",
     "digits_photo",
     "entry_type",
+    "heart",
     "load",
     "office_caltech10",
     "office_caltech10_surf",
+    "spoken_digits",
 ]
 
 _OWN = "Own data goes by its path: FILE.npz, FOLDER (domain/class/image), LIST.txt ('path label' a line), or tfds:NAME."

@@ -33,6 +33,12 @@ class ScenarioEntry:
     """Where the files are to be had; empty where none are needed."""
     releases: ClassVar[tuple[Release, ...]] = ()
     """The released files that it reads."""
+    metric: ClassVar[str] = "accuracy"
+    """The official metric, as `tladapt.evaluation.metrics` calls it."""
+    protocol: ClassVar[str] = ""
+    """The official split, in a sentence."""
+    sizes: ClassVar[Mapping[str, int]] = {}
+    """Examples of each domain as released; empty where unknown."""
 
     def load(self, data_dir: str | os.PathLike[str] | None = None) -> Scenario:
         """Read the data.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import ClassVar
 
 from tladapt.data.catalogue.entry import ScenarioEntry
 from tladapt.errors import UnknownNameError
@@ -20,17 +21,25 @@ class PairEntry(ScenarioEntry):
     pair: str = ""
     """Source and target."""
 
+    form: ClassVar[str] = "SOURCE-TARGET, two of"
+    """How a pair is written, for messages; the names of the domains follow."""
+
     def __post_init__(self) -> None:
-        if self.pair not in (known := self.pairs()):
+        if self.pair not in (known := [*self.pairs(), *self.further_pairs()]):
             raise UnknownNameError(
-                f"There is no pair {self.pair!r}: it is SOURCE-TARGET, two of {', '.join(self.domains)}."
+                f"There is no pair {self.pair!r}: it is {self.form} {', '.join(self.domains)}."
                 f"{suggest(self.pair, known)}"
             )
 
     @classmethod
     def pairs(cls) -> list[str]:
-        """Return every pair, "source-target"."""
+        """Return the pairs that the benchmark's table has, by default every "source-target"."""
         return [f"{source}-{target}" for source in cls.domains for target in cls.domains if source != target]
+
+    @classmethod
+    def further_pairs(cls) -> list[str]:
+        """Return the pairs that can be named and stand in no table."""
+        return []
 
     def ends(self) -> tuple[str, str]:
         """Return the names of the source and of the target."""

@@ -25,6 +25,7 @@ from tladapt.models.backbones.text import TextEncoder
 from tladapt.models.backbones.text_config import spec_from_config
 from tladapt.models.backbones.vgg import VGG
 from tladapt.models.backbones.vit import DistilledTransformer, VisionTransformer
+from tladapt.models.backbones.window_cnn import WindowCNN
 
 __all__ = [
     "BACKBONES",
@@ -54,5 +55,6 @@ __all__ = [
     "SqueezeNet",
     "TextEncoder",
     "VisionTransformer",
+    "WindowCNN",
     "spec_from_config",
 ]
