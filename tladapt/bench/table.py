@@ -1,0 +1,371 @@
+"""Outcomes to a table: means and intervals over seeds, gains with their tests, ranks, and what was published."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tladapt.bench.benchmark import Benchmark, Published
+from tladapt.bench.gains import Gain, gains
+from tladapt.bench.outcomes import Outcome
+from tladapt.errors import UsageError
+from tladapt.evaluation.ranks import RankTest, average_ranks, critical_difference, groups_within, rank_test
+from tladapt.evaluation.statistics import Interval, mean_and_interval
+
+BASELINE = "source_only"
+NOTHING = Interval(math.nan, math.nan, math.nan, 0)
+MEAN = "mean"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Cell:
+    """One method on one problem, or its mean over the problems; shares in percent, 95 % t-intervals over seeds."""
+
+    last: Interval
+    chosen: Interval
+    oracle: Interval
+    seeds: int
+    """How many seeds it rests on; of a mean: those that have every problem."""
+    asked: int
+    """How many seeds there should be."""
+    failed: int = 0
+    """Runs that failed."""
+    collapsed: int = 0
+    """Runs of which the collapse guard refused every evaluation."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Beside:
+    """A published number and ours of the same kind, in percent; ours is NaN where the kind is not known."""
+
+    problem: str
+    published: float
+    kind: str
+    source: str
+    ours: float
+    published_gain: float = math.nan
+    """Over the baseline's number of the same kind and source."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TableRow:
+    """One method under one setting."""
+
+    method: str
+    is_oracle: bool
+    """Whether its runs trained on labels of the target."""
+    cells: Mapping[str, Cell]
+    """By problem."""
+    mean: Cell
+    """Over the problems: each seed's mean, then mean and interval over seeds; unknown unless every problem has one."""
+    gain: Gain | None
+    """Over the baseline; None for the baseline itself, for oracles, and where there is no baseline."""
+    rank: float
+    """Mean over the problems, 1 is best; NaN for oracles and rows that are not complete."""
+    beside: tuple[Beside, ...]
+    seconds: float
+    """Mean of a run."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Ranks:
+    """How the methods that are complete stand by rank over the problems."""
+
+    methods: tuple[str, ...]
+    ranks: tuple[float, ...]
+    test: RankTest
+    difference: float
+    """Nemenyi's critical difference at 0.05."""
+    groups: tuple[tuple[int, ...], ...]
+    """Methods (positions) whose ranks are within it."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SettingTable:
+    """All methods under one setting; oracles stand last."""
+
+    setting: str
+    metric: str
+    baseline: str
+    problems: tuple[str, ...]
+    seeds: int
+    rows: tuple[TableRow, ...]
+    ranks: Ranks | None
+    """None for fewer than two problems or complete methods."""
+    facts: tuple[tuple[str, str], ...]
+    """What the runs were made with."""
+    note: str = ""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class BenchTable:
+    """The tables of a benchmark, one a setting, and what failed."""
+
+    benchmark: str
+    title: str
+    settings: tuple[SettingTable, ...]
+    failures: tuple[Mapping[str, Any], ...] = ()
+    command: str = ""
+
+
+def tabulate(
+    outcomes: Sequence[Outcome],
+    published: Sequence[Published] = (),
+    *,
+    baseline: str = BASELINE,
+    problems: Sequence[str] = (),
+    seeds: int = 0,
+    whole: Sequence[str] = (),
+    failures: Sequence[Mapping[str, Any]] = (),
+) -> BenchTable:
+    """Gather outcomes into one table a setting.
+
+    What counts as a unit: a cell's interval is over seeds. A mean is taken over the problems within each seed that has
+    all of them, and its interval is over these seeds: how far training alone moves it, on these problems. Gains are
+    `Gain`'s: paired by problem and seed, their test with the problem as the unit. A mean or a gain that would leave out
+    a problem is unknown, never an average of what happens to be there.
+
+    Args:
+      outcomes: of one benchmark, in the order that rows shall have.
+      published: numbers from the literature; each stands beside ours of the same setting, method and kind.
+      baseline: the method that gains are over.
+      problems: columns, in their order; those of the outcomes come behind.
+      seeds: how many there should be of each cell; 0: as many as the fullest cell has.
+      whole: the problems that a published mean is over; empty: those of the table. Where the table has others, the
+        mean is taken anew from the published numbers of its problems, or left out.
+      failures: of runs: "setting", "problem", "method", "seed" and "error".
+
+    Raises:
+      UsageError: for no outcomes and no failures, for outcomes of several benchmarks, or two of one cell and seed.
+    """
+    if not outcomes and not failures:
+        raise UsageError("a table needs at least one finished run.")
+    names = list(dict.fromkeys(outcome.benchmark for outcome in outcomes))
+    if len(names) > 1:
+        raise UsageError(f"a table is of one benchmark, got outcomes of {', '.join(names)}.")
+    settings = list(dict.fromkeys([*(outcome.setting for outcome in outcomes), *(one["setting"] for one in failures)]))
+    tables = []
+    for setting in settings:
+        mine = [outcome for outcome in outcomes if outcome.setting == setting]
+        failed = [one for one in failures if one["setting"] == setting]
+        seen = [*problems, *(outcome.problem for outcome in mine), *(one["problem"] for one in failed)]
+        columns = tuple(dict.fromkeys(seen))
+        texts = [one for one in published if one.setting == setting]
+        if whole and set(whole) != set(columns):
+            texts = [one for one in texts if one.problem != MEAN]
+        tables.append(_setting(setting, mine, _with_means(texts, columns), baseline, columns, seeds, failed))
+    name = names[0] if names else str(failures[0].get("benchmark", ""))
+    return BenchTable(benchmark=name, title=name, settings=tuple(tables), failures=tuple(failures))
+
+
+def table_of(
+    outcomes: Sequence[Outcome],
+    benchmark: Benchmark,
+    *,
+    asked: Mapping[str, Any] | None = None,
+    failures: Sequence[Mapping[str, Any]] = (),
+) -> BenchTable:
+    """Return the table of a benchmark, with its title, its published numbers and the notes of its settings.
+
+    Args:
+      outcomes: finished runs, from `read_outcomes` or `read_csv`.
+      benchmark: of which they are.
+      asked: what `read_asked` says, for a grid that may not be finished; None: the outcomes are all there is.
+      failures: of runs, from `read_failures`.
+
+    Raises:
+      UsageError: as `tabulate`.
+    """
+    whole = [problem.name for problem in benchmark.problems]
+    seen = {outcome.problem for outcome in outcomes}
+    columns = [str(name) for name in asked["problems"]] if asked else [name for name in whole if name in seen]
+    count = _count(asked["seeds"]) if asked else 0
+    table = tabulate(
+        outcomes, benchmark.published, problems=columns, seeds=count, whole=whole, failures=failures
+    )
+    notes = {setting.name: setting.note for setting in benchmark.settings}
+    settings = tuple(dataclasses.replace(one, note=notes.get(one.setting, "")) for one in table.settings)
+    command = str(asked.get("command", "")) if asked else ""
+    return dataclasses.replace(
+        table, benchmark=benchmark.name, title=benchmark.title, settings=settings, command=command
+    )
+
+
+def _count(seeds: Any) -> int:
+    return seeds if isinstance(seeds, int) else len(seeds)
+
+
+def _setting(
+    setting: str,
+    outcomes: Sequence[Outcome],
+    published: Sequence[Published],
+    baseline: str,
+    problems: tuple[str, ...],
+    seeds: int,
+    failures: Sequence[Mapping[str, Any]],
+) -> SettingTable:
+    by_cell: dict[str, dict[str, dict[int, Outcome]]] = {}
+    for outcome in outcomes:
+        cell = by_cell.setdefault(outcome.method, {}).setdefault(outcome.problem, {})
+        if outcome.seed in cell:
+            raise UsageError(
+                f"two outcomes of {outcome.method} on {outcome.problem} under {setting} have seed {outcome.seed}:"
+                f" {cell[outcome.seed].folder or 'no folder'} and {outcome.folder or 'no folder'}. Leave one out."
+            )
+        cell[outcome.seed] = outcome
+    for one in failures:
+        by_cell.setdefault(one["method"], {})
+    seeds = seeds or max((len(cell) for cells in by_cell.values() for cell in cells.values()), default=0)
+    oracles = {outcome.method for outcome in outcomes if outcome.is_oracle}
+    order = sorted(by_cell, key=lambda method: (method in oracles, method != baseline))
+    values = {
+        method: {problem: {seed: _percent(one.last) for seed, one in cell.items()} for problem, cell in cells.items()}
+        for method, cells in by_cell.items()
+    }
+    compared = [method for method in order if method != baseline and method not in oracles]
+    found = gains({method: values[method] for method in compared}, values.get(baseline, {}), problems)
+    cells = {method: _cells(by_cell[method], method, problems, seeds, failures) for method in order}
+    means = {method: _mean(by_cell[method], cells[method], problems, seeds) for method in order}
+    ranked = [m for m in order if m not in oracles and not math.isnan(means[m].last.mean)]
+    ranks = _ranks(ranked, cells, problems)
+    of = dict(zip(ranks.methods, ranks.ranks, strict=True)) if ranks else {}
+    rows = tuple(
+        TableRow(
+            method=method,
+            is_oracle=method in oracles,
+            cells=cells[method],
+            mean=means[method],
+            gain=found.get(method),
+            rank=of.get(method, math.nan),
+            beside=_beside(method, published, cells[method], means[method], baseline),
+            seconds=_seconds(by_cell[method]),
+        )
+        for method in order
+    )
+    metric = " or ".join(dict.fromkeys(outcome.metric.replace("_", " ") for outcome in outcomes))
+    return SettingTable(
+        setting=setting, metric=metric, baseline=baseline, problems=problems, seeds=seeds, rows=rows, ranks=ranks,
+        facts=_facts(outcomes),
+    )  # fmt: skip
+
+
+def _percent(share: float) -> float:
+    return 100 * round(share, 6)  # as a CSV keeps it, so that both make the same table
+
+
+def _interval(shares: Sequence[float]) -> Interval:
+    return mean_and_interval([_percent(share) for share in shares]) if shares else NOTHING
+
+
+def _cells(
+    found: Mapping[str, Mapping[int, Outcome]],
+    method: str,
+    problems: Sequence[str],
+    asked: int,
+    failures: Sequence[Mapping[str, Any]],
+) -> dict[str, Cell]:
+    cells = {}
+    for problem in problems:
+        runs = list(found.get(problem, {}).values())
+        cells[problem] = Cell(
+            last=_interval([run.last for run in runs]),
+            chosen=_interval([run.chosen for run in runs]),
+            oracle=_interval([run.oracle for run in runs]),
+            seeds=len(runs),
+            asked=asked,
+            failed=sum(one["method"] == method and one["problem"] == problem for one in failures),
+            collapsed=sum(run.collapsed for run in runs),
+        )
+    return cells
+
+
+def _mean(
+    found: Mapping[str, Mapping[int, Outcome]], cells: Mapping[str, Cell], problems: Sequence[str], asked: int
+) -> Cell:
+    runs = [found.get(problem, {}) for problem in problems]
+    complete = sorted(set.intersection(*(set(cell) for cell in runs))) if runs else []
+    shares = {
+        kind: [float(np.mean([getattr(cell[seed], kind) for cell in runs])) for seed in complete]
+        for kind in ("last", "chosen", "oracle")
+    }
+    return Cell(
+        **{kind: _interval(values) for kind, values in shares.items()},
+        seeds=len(complete),
+        asked=asked,
+        failed=sum(cell.failed for cell in cells.values()),
+        collapsed=sum(cell.collapsed for cell in cells.values()),
+    )
+
+
+def _ranks(methods: Sequence[str], cells: Mapping[str, Mapping[str, Cell]], problems: Sequence[str]) -> Ranks | None:
+    if min(len(methods), len(problems)) < 2:
+        return None
+    scores = np.array([[cells[method][problem].last.mean for method in methods] for problem in problems])
+    scores = scores.round(6)  # [problems, methods]; equal but for the order in which seeds were added up: a tie
+    ranks = average_ranks(scores).tolist()
+    difference = critical_difference(len(methods), len(problems))
+    return Ranks(
+        methods=tuple(methods),
+        ranks=tuple(ranks),
+        test=rank_test(scores),
+        difference=difference,
+        groups=tuple(groups_within(ranks, difference)),
+    )
+
+
+def _with_means(published: Sequence[Published], problems: Sequence[str]) -> list[Published]:
+    """Add the means of those who published every problem of the table and no mean."""
+    found = list(published)
+    for key in dict.fromkeys((one.method, one.kind, one.source) for one in published):
+        mine = {one.problem: one for one in published if (one.method, one.kind, one.source) == key}
+        if MEAN not in mine and problems and all(problem in mine for problem in problems):
+            value = float(np.mean([mine[problem].value for problem in problems]))
+            found.append(dataclasses.replace(mine[problems[0]], problem=MEAN, value=value))
+    return found
+
+
+def _beside(
+    method: str, published: Sequence[Published], cells: Mapping[str, Cell], mean: Cell, baseline: str
+) -> tuple[Beside, ...]:
+    base = {(one.problem, one.kind, one.source): one.value for one in published if one.method == baseline}
+    found = []
+    for one in published:
+        cell = mean if one.problem == MEAN else cells.get(one.problem)
+        if one.method != method or cell is None:
+            continue
+        ours = {"last": cell.last.mean, "oracle": cell.oracle.mean}.get(one.kind, math.nan)
+        before = base.get((one.problem, one.kind, one.source), math.nan) if method != baseline else math.nan
+        found.append(
+            Beside(
+                problem=one.problem, published=one.value, kind=one.kind, source=one.source, ours=ours,
+                published_gain=one.value - before,
+            )
+        )  # fmt: skip
+    return tuple(found)
+
+
+def _seconds(found: Mapping[str, Mapping[int, Outcome]]) -> float:
+    seconds = [run.seconds for cell in found.values() for run in cell.values()]
+    return float(np.mean(seconds)) if seconds else math.nan
+
+
+def _facts(outcomes: Sequence[Outcome]) -> tuple[tuple[str, str], ...]:
+    def of(name: str) -> str:
+        return ", ".join(dict.fromkeys(str(value) for one in outcomes if (value := getattr(one, name)))) or "–"
+
+    hours = sum(one.seconds for one in outcomes) / 3600
+    spent = f"{60 * hours:.1f} minutes" if hours < 2 else f"{hours:.1f} hours"
+    steps = ", ".join(dict.fromkeys(f"{one.steps:,}" for one in outcomes if one.steps)) or "–"
+    return (
+        ("recipe", of("recipe")),
+        ("backbone", of("backbone")),
+        ("steps", steps),
+        ("runs", f"{len(outcomes)}, {spent} of training in all"),
+        ("cores", of("cores")),
+        ("versions", f"tladapt {of('tladapt')}, jax {of('jax')}"),
+        ("commit", of("commit")),
+    )
