@@ -61,7 +61,9 @@ def test_rank_test_equals_scipy(n, k, digits):
 
 def test_ranks_at_their_limits():
     always = rank_test([[3.0, 2.0, 1.0]] * 4)
-    assert always.chi_square == pytest.approx(8) and math.isinf(always.f) and always.f_p == 0
+    assert always.chi_square == pytest.approx(8) and math.isinf(always.f)
+    assert always.f_p == pytest.approx((1 / 6) ** 3)
+    assert rank_test([[2.0, 1.0]] * 2).f_p == pytest.approx(0.5)  # two problems agree on two methods by luck
     assert rank_test([[0.5, 0.5]] * 3) == (0, 1, 0, 1)
 
 

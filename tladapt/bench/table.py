@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -20,9 +21,11 @@ BASELINE = "source_only"
 NOTHING = Interval(math.nan, math.nan, math.nan, 0)
 MEAN = "mean"
 
+Runs = dict[str, dict[int, Outcome]]  # by problem and seed
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Cell:
+class Entry:
     """One method on one problem, or its mean over the problems; shares in percent, 95 % t-intervals over seeds."""
 
     last: Interval
@@ -31,7 +34,7 @@ class Cell:
     seeds: int
     """How many seeds it rests on; of a mean: those that have every problem."""
     asked: int
-    """How many seeds there should be."""
+    """How many seeds there should be: 1 for an estimator without randomness."""
     failed: int = 0
     """Runs that failed."""
     collapsed: int = 0
@@ -49,6 +52,8 @@ class Beside:
     ours: float
     published_gain: float = math.nan
     """Over the baseline's number of the same kind and source."""
+    our_gain: float = math.nan
+    """Our mean less our baseline's, of the same kind."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -58,9 +63,9 @@ class TableRow:
     method: str
     is_oracle: bool
     """Whether its runs trained on labels of the target."""
-    cells: Mapping[str, Cell]
+    entries: Mapping[str, Entry]
     """By problem."""
-    mean: Cell
+    mean: Entry
     """Over the problems: each seed's mean, then mean and interval over seeds; unknown unless every problem has one."""
     gain: Gain | None
     """Over the baseline; None for the baseline itself, for oracles, and where there is no baseline."""
@@ -150,7 +155,7 @@ def tabulate(
     settings = list(dict.fromkeys([*(outcome.setting for outcome in outcomes), *(one["setting"] for one in failures)]))
     tables = []
     for setting in settings:
-        mine = [outcome for outcome in outcomes if outcome.setting == setting]
+        mine = [_rounded(outcome) for outcome in outcomes if outcome.setting == setting]
         failed = [one for one in failures if one["setting"] == setting]
         seen = [*problems, *(outcome.problem for outcome in mine), *(one["problem"] for one in failed)]
         columns = tuple(dict.fromkeys(seen))
@@ -183,20 +188,14 @@ def table_of(
     whole = [problem.name for problem in benchmark.problems]
     seen = {outcome.problem for outcome in outcomes}
     columns = [str(name) for name in asked["problems"]] if asked else [name for name in whole if name in seen]
-    count = _count(asked["seeds"]) if asked else 0
-    table = tabulate(
-        outcomes, benchmark.published, problems=columns, seeds=count, whole=whole, failures=failures
-    )
+    count = len(asked["seeds"]) if asked else 0
+    table = tabulate(outcomes, benchmark.published, problems=columns, seeds=count, whole=whole, failures=failures)
     notes = {setting.name: setting.note for setting in benchmark.settings}
     settings = tuple(dataclasses.replace(one, note=notes.get(one.setting, "")) for one in table.settings)
-    command = str(asked.get("command", "")) if asked else ""
+    command = shlex.join(asked["command"]) if asked else ""
     return dataclasses.replace(
         table, benchmark=benchmark.name, title=benchmark.title, settings=settings, command=command
     )
-
-
-def _count(seeds: Any) -> int:
-    return seeds if isinstance(seeds, int) else len(seeds)
 
 
 def _setting(
@@ -208,7 +207,7 @@ def _setting(
     seeds: int,
     failures: Sequence[Mapping[str, Any]],
 ) -> SettingTable:
-    by_cell: dict[str, dict[str, dict[int, Outcome]]] = {}
+    by_cell: dict[str, Runs] = {}
     for outcome in outcomes:
         cell = by_cell.setdefault(outcome.method, {}).setdefault(outcome.problem, {})
         if outcome.seed in cell:
@@ -221,27 +220,31 @@ def _setting(
         by_cell.setdefault(one["method"], {})
     seeds = seeds or max((len(cell) for cells in by_cell.values() for cell in cells.values()), default=0)
     oracles = {outcome.method for outcome in outcomes if outcome.is_oracle}
+    # A classical estimator has no steps and no randomness: its one run stands for every seed.
+    exact = {method for method, cells in by_cell.items() if cells and not any(one.steps for one in _runs(cells))}
     order = sorted(by_cell, key=lambda method: (method in oracles, method != baseline))
-    values = {
-        method: {problem: {seed: _percent(one.last) for seed, one in cell.items()} for problem, cell in cells.items()}
-        for method, cells in by_cell.items()
-    }
+    every = sorted({outcome.seed for outcome in outcomes})
+    values = {method: _values(cells, every if method in exact else ()) for method, cells in by_cell.items()}
     compared = [method for method in order if method != baseline and method not in oracles]
     found = gains({method: values[method] for method in compared}, values.get(baseline, {}), problems)
-    cells = {method: _cells(by_cell[method], method, problems, seeds, failures) for method in order}
-    means = {method: _mean(by_cell[method], cells[method], problems, seeds) for method in order}
-    ranked = [m for m in order if m not in oracles and not math.isnan(means[m].last.mean)]
-    ranks = _ranks(ranked, cells, problems)
+    entries = {
+        method: _entries(by_cell[method], method, problems, 1 if method in exact else seeds, failures)
+        for method in order
+    }
+    means = {method: _mean(by_cell[method], entries[method], problems) for method in order}
+    ranked = [method for method in order if method not in oracles and means[method].seeds]
+    ranks = _ranks(ranked, entries, problems)
     of = dict(zip(ranks.methods, ranks.ranks, strict=True)) if ranks else {}
+    with_mean = {method: {**entries[method], MEAN: means[method]} for method in order}
     rows = tuple(
         TableRow(
             method=method,
             is_oracle=method in oracles,
-            cells=cells[method],
+            entries=entries[method],
             mean=means[method],
             gain=found.get(method),
             rank=of.get(method, math.nan),
-            beside=_beside(method, published, cells[method], means[method], baseline),
+            beside=_beside(method, published, with_mean, baseline),
             seconds=_seconds(by_cell[method]),
         )
         for method in order
@@ -253,25 +256,35 @@ def _setting(
     )  # fmt: skip
 
 
-def _percent(share: float) -> float:
-    return 100 * round(share, 6)  # as a CSV keeps it, so that both make the same table
+def _rounded(outcome: Outcome) -> Outcome:
+    """Return an outcome as a CSV keeps it, so that both make the same table."""
+    kept = {kind: round(getattr(outcome, kind), 6) for kind in ("last", "chosen", "oracle", "seconds")}
+    return dataclasses.replace(outcome, **kept)
 
 
 def _interval(shares: Sequence[float]) -> Interval:
-    return mean_and_interval([_percent(share) for share in shares]) if shares else NOTHING
+    return mean_and_interval([100 * share for share in shares]) if shares else NOTHING
 
 
-def _cells(
-    found: Mapping[str, Mapping[int, Outcome]],
-    method: str,
-    problems: Sequence[str],
-    asked: int,
-    failures: Sequence[Mapping[str, Any]],
-) -> dict[str, Cell]:
-    cells = {}
+def _runs(cells: Runs) -> list[Outcome]:
+    return [run for cell in cells.values() for run in cell.values()]
+
+
+def _values(cells: Runs, seeds: Sequence[int]) -> dict[str, dict[int, float]]:
+    """Return the last step's shares by problem and seed; with `seeds`, the one there is, for each of them."""
+    return {
+        problem: {seed: 100 * one.last for number, one in cell.items() for seed in (seeds or (number,))}
+        for problem, cell in cells.items()
+    }
+
+
+def _entries(
+    found: Runs, method: str, problems: Sequence[str], asked: int, failures: Sequence[Mapping[str, Any]]
+) -> dict[str, Entry]:
+    entries = {}
     for problem in problems:
         runs = list(found.get(problem, {}).values())
-        cells[problem] = Cell(
+        entries[problem] = Entry(
             last=_interval([run.last for run in runs]),
             chosen=_interval([run.chosen for run in runs]),
             oracle=_interval([run.oracle for run in runs]),
@@ -280,31 +293,29 @@ def _cells(
             failed=sum(one["method"] == method and one["problem"] == problem for one in failures),
             collapsed=sum(run.collapsed for run in runs),
         )
-    return cells
+    return entries
 
 
-def _mean(
-    found: Mapping[str, Mapping[int, Outcome]], cells: Mapping[str, Cell], problems: Sequence[str], asked: int
-) -> Cell:
+def _mean(found: Runs, entries: Mapping[str, Entry], problems: Sequence[str]) -> Entry:
     runs = [found.get(problem, {}) for problem in problems]
-    complete = sorted(set.intersection(*(set(cell) for cell in runs))) if runs else []
+    complete = sorted(set.intersection(*(set(cell) for cell in runs)))
     shares = {
         kind: [float(np.mean([getattr(cell[seed], kind) for cell in runs])) for seed in complete]
         for kind in ("last", "chosen", "oracle")
     }
-    return Cell(
+    return Entry(
         **{kind: _interval(values) for kind, values in shares.items()},
         seeds=len(complete),
-        asked=asked,
-        failed=sum(cell.failed for cell in cells.values()),
-        collapsed=sum(cell.collapsed for cell in cells.values()),
+        asked=entries[problems[0]].asked,
+        failed=sum(entry.failed for entry in entries.values()),
+        collapsed=sum(entry.collapsed for entry in entries.values()),
     )
 
 
-def _ranks(methods: Sequence[str], cells: Mapping[str, Mapping[str, Cell]], problems: Sequence[str]) -> Ranks | None:
+def _ranks(methods: Sequence[str], entries: Mapping[str, Mapping[str, Entry]], problems: Sequence[str]) -> Ranks | None:
     if min(len(methods), len(problems)) < 2:
         return None
-    scores = np.array([[cells[method][problem].last.mean for method in methods] for problem in problems])
+    scores = np.array([[entries[method][problem].last.mean for method in methods] for problem in problems])
     scores = scores.round(6)  # [problems, methods]; equal but for the order in which seeds were added up: a tie
     ranks = average_ranks(scores).tolist()
     difference = critical_difference(len(methods), len(problems))
@@ -329,27 +340,36 @@ def _with_means(published: Sequence[Published], problems: Sequence[str]) -> list
 
 
 def _beside(
-    method: str, published: Sequence[Published], cells: Mapping[str, Cell], mean: Cell, baseline: str
+    method: str, published: Sequence[Published], entries: Mapping[str, Mapping[str, Entry]], baseline: str
 ) -> tuple[Beside, ...]:
     base = {(one.problem, one.kind, one.source): one.value for one in published if one.method == baseline}
     found = []
     for one in published:
-        cell = mean if one.problem == MEAN else cells.get(one.problem)
-        if one.method != method or cell is None:
+        if one.method != method or one.problem not in entries[method]:
             continue
-        ours = {"last": cell.last.mean, "oracle": cell.oracle.mean}.get(one.kind, math.nan)
-        before = base.get((one.problem, one.kind, one.source), math.nan) if method != baseline else math.nan
+        ours, our_base = (_of_kind(entries.get(name, {}).get(one.problem), one.kind) for name in (method, baseline))
+        plain = method == baseline
+        before = math.nan if plain else base.get((one.problem, one.kind, one.source), math.nan)
         found.append(
             Beside(
-                problem=one.problem, published=one.value, kind=one.kind, source=one.source, ours=ours,
+                problem=one.problem,
+                published=one.value,
+                kind=one.kind,
+                source=one.source,
+                ours=ours,
                 published_gain=one.value - before,
+                our_gain=math.nan if plain else ours - our_base,
             )
-        )  # fmt: skip
+        )
     return tuple(found)
 
 
-def _seconds(found: Mapping[str, Mapping[int, Outcome]]) -> float:
-    seconds = [run.seconds for cell in found.values() for run in cell.values()]
+def _of_kind(entry: Entry | None, kind: str) -> float:
+    return math.nan if entry is None else {"last": entry.last.mean, "oracle": entry.oracle.mean}.get(kind, math.nan)
+
+
+def _seconds(found: Runs) -> float:
+    seconds = [run.seconds for run in _runs(found)]
     return float(np.mean(seconds)) if seconds else math.nan
 
 

@@ -1,4 +1,4 @@
-"""Methods compared over many problems by their ranks: Friedman's test, Nemenyi's critical difference, and the groups."""
+"""Methods compared over problems by their ranks: Friedman's test, Nemenyi's critical difference, and the groups."""
 
 from __future__ import annotations
 
@@ -78,8 +78,9 @@ def rank_test(scores: Any) -> RankTest:
 
     which without ties is Friedman's `12 n / (k (k + 1)) (sum_j R_j^2 - k (k + 1)^2 / 4)`.
 
-    Conventions: where every problem ties all methods there is nothing to tell apart, and both p are 1. Where every
-    problem ranks them the same, F is infinite and its p 0.
+    Conventions: where every problem ties all methods there is nothing to tell apart, and both p are 1. F's p is never
+    below `(1 / k!)^(n - 1)`, the chance that all problems rank k methods alike: there F is infinite, and few problems
+    agree by luck.
 
     Args:
       scores: `[n, k]`, a row a problem and a column a method; higher is better.
@@ -108,8 +109,8 @@ def rank_test(scores: Any) -> RankTest:
     chi_square = (k - 1) * between / within
     rest = n * (k - 1) - chi_square
     f = (n - 1) * chi_square / rest if rest > 1e-9 * n * k else math.inf
-    p, f_p = stats.chi2.sf(chi_square, k - 1), stats.f.sf(f, k - 1, (k - 1) * (n - 1))
-    return RankTest(chi_square, float(p), f, float(f_p))
+    p, f_p = float(stats.chi2.sf(chi_square, k - 1)), float(stats.f.sf(f, k - 1, (k - 1) * (n - 1)))
+    return RankTest(chi_square, p, f, max(f_p, math.exp((1 - n) * math.lgamma(k + 1))))
 
 
 def critical_difference(methods: int, problems: int, *, level: float = 0.05) -> float:

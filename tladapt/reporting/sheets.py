@@ -1,17 +1,19 @@
-"""A table as text cells, written for the terminal, as plain text, Markdown, LaTeX and HTML: each from the same cells."""
+"""A table as text cells, and the same cells for the terminal, as plain text, Markdown, LaTeX and HTML."""
 
 from __future__ import annotations
 
 import dataclasses
 import io
+import re
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from tladapt.errors import UsageError
 from tladapt.reporting.page import Markup, listing, table, tag
 
 WIDTH = 100  # columns of plain text
+_WORDS = 40  # columns of text that may be wrapped have about this width
 _SPECIAL = {
     "\\": r"\textbackslash{}",
     **{letter: "\\" + letter for letter in "&%$#_{}"},
@@ -22,8 +24,7 @@ _SPECIAL = {
     "–": "--",
     "<": "$<$",
     ">": r"$\to$",  # between two domains; "greater than" is in no table
-    "†": r"$\dagger$",
-    "≥": r"$\geq$",
+    "[": "{[}",  # else one at the start of a row would be an option of the line break before it
 }
 
 
@@ -55,42 +56,57 @@ class Sheet:
                 raise UsageError(f"row {number} of {self.title!r} has {len(row)} cells for {len(self.header)} columns.")
 
 
-def blocks(sheet: Sheet, width: int = WIDTH) -> Iterator[list[int]]:
-    """Yield the columns that stand side by side within a width: the first in each block, the others in their order."""
+def blocks(sheet: Sheet, width: int = WIDTH) -> list[list[int]]:
+    """Return the columns that stand side by side within a width: the first in each block, the others in their order.
+
+    There are as few blocks as fit, and of these the narrowest: about as many columns in each.
+    """
     from rich.cells import cell_len
 
-    sizes = [max(cell_len(line) for row in (sheet.header, *sheet.rows) for line in row[c].split("\n")) + 2
-             for c in range(len(sheet.header))]  # fmt: skip
-    block, used = [0], sizes[0]
+    sizes = [
+        max(cell_len(row[column]) for row in (sheet.header, *sheet.rows)) + 2 for column in range(len(sheet.header))
+    ]
+    for column in sheet.left[1:]:
+        sizes[column] = min(sizes[column], _WORDS)  # words can be wrapped
+    found = _split(sizes, width)
+    while len(tighter := _split(sizes, width - 1)) == len(found) > 1 and width > sizes[0] + max(sizes[1:]):
+        found, width = tighter, width - 1
+    return found
+
+
+def _split(sizes: Sequence[int], width: int) -> list[list[int]]:
+    found, used = [[0]], 1 + sizes[0]  # a space stands before each line
     for column in range(1, len(sizes)):
-        if used + sizes[column] > width and len(block) > 1:
-            yield block
-            block, used = [0], sizes[0]
-        block.append(column)
+        if used + sizes[column] > width and len(found[-1]) > 1:
+            found.append([0])
+            used = 1 + sizes[0]
+        found[-1].append(column)
         used += sizes[column]
-    yield block
+    return found
 
 
 def sheet_to_rich(sheet: Sheet, *, width: int = WIDTH) -> list[Any]:
     """Return what rich prints for a table: title, one `rich.table.Table` a block of columns, and the notes."""
     from rich import box
-    from rich.padding import Padding
     from rich.table import Table
     from rich.text import Text
 
     parts: list[Any] = [Text(sheet.title, style="bold")]
     for columns in blocks(sheet, width):
-        drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 2, 0, 0))
+        drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
         for column in columns:
             words = column in sheet.left
             drawn.add_column(
-                Text(sheet.header[column]), justify="left" if words else "right", overflow="fold", no_wrap=not words
+                Text(sheet.header[column]),
+                justify="left" if words else "right",
+                overflow="fold",
+                no_wrap=not words or column == 0,
             )
         for place, row in enumerate(sheet.rows):
             texts = [Text(row[column], style="bold" if (place, column) in sheet.strong else "") for column in columns]
             drawn.add_row(*texts, style="dim" if place in sheet.faint else None)
         parts.append(drawn)
-    parts += [Padding(Text(note, style="dim"), (0, 0, 0, 0)) for note in sheet.notes]
+    parts += [Text(note, style="dim") for note in sheet.notes]
     return parts
 
 
@@ -112,15 +128,18 @@ def sheet_to_text(sheet: Sheet, *, width: int = WIDTH) -> str:
 def sheet_to_markdown(sheet: Sheet, *, heading: str = "###") -> str:
     """Return a table as GitHub Markdown under its title; `heading=""` leaves title and notes out."""
 
+    def plain(cell: str) -> str:
+        return re.sub(r"([|*])", r"\\\1", cell)
+
     def line(cells: Sequence[str]) -> str:
-        return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
+        return "| " + " | ".join(cells) + " |"
 
     rows = [
-        [f"**{cell}**" if (place, column) in sheet.strong else cell for column, cell in enumerate(row)]
+        [f"**{plain(cell)}**" if (place, column) in sheet.strong else plain(cell) for column, cell in enumerate(row)]
         for place, row in enumerate(sheet.rows)
     ]
     rule = "| " + " | ".join("---" if c in sheet.left else "---:" for c in range(len(sheet.header))) + " |"
-    drawn = [line(sheet.header), rule, *map(line, rows)]
+    drawn = [line(list(map(plain, sheet.header))), rule, *map(line, rows)]
     if not heading:
         return "\n".join(drawn) + "\n"
     notes = [part for note in sheet.notes for part in ("", note)]
@@ -164,9 +183,9 @@ def sheet_to_html(sheet: Sheet) -> Markup:
 
 
 def latex(text: str) -> str:
-    """Return text as LaTeX prints it.
+    r"""Return text as LaTeX prints it.
 
-    >>> latex("source_only: B>D 84.3 ± 0.4 %")
-    'source\\\\_only: B$\\\\to$D 84.3 $\\\\pm$ 0.4 \\\\%'
+    >>> print(latex("source_only: B>D 84.3 ± 0.4 %"))
+    source\_only: B$\to$D 84.3 $\pm$ 0.4 \%
     """
     return "".join(_SPECIAL.get(letter, letter) for letter in text)
