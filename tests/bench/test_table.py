@@ -81,7 +81,9 @@ def test_a_missing_problem_leaves_no_mean():
     assert dann.gain is not None and math.isnan(dann.gain.over_seeds.mean) and math.isnan(dann.gain.corrected)
     assert list(dann.gain.by_problem) == ["A>B"] and dann.entries["B>A"].failed == 1
     # A column that was asked for and has no run yet leaves no mean either.
-    assert row(tabulate(outcomes(), problems=[*PROBLEMS, "A>C"]), "dann").mean.seeds == 0
+    asked = [{"setting": "common", "problem": name, "method": "dann", "seed": 0} for name in (*PROBLEMS, "A>C")]
+    dann = row(tabulate(outcomes(), asked=asked), "dann")
+    assert dann.mean.seeds == 0 and (dann.entries["A>C"].seeds, dann.entries["A>C"].asked) == (0, 1)
 
 
 def test_a_method_that_only_failed_has_a_row():
@@ -195,9 +197,9 @@ def test_the_table_of_a_benchmark():
     [one] = table.settings
     assert (table.title, one.note, one.problems) == ("A toy", "A note.", ("B>A", "A>B"))
     assert row(table, "dann").beside[0].published == 75
-    asked = {"problems": ["A>B"], "seeds": [0, 1, 2, 3], "command": ["tladapt", "bench", "toy"]}
+    asked = [{"setting": "common", "problem": "A>B", "method": m, "seed": s} for m in ("mcd", "dann") for s in range(4)]
     half = table_of([one for one in outcomes() if one.problem == "A>B"], benchmark, asked=asked)
-    assert half.command == "tladapt bench toy" and row(half, "dann").entries["A>B"].asked == 4
+    assert row(half, "dann").entries["A>B"].asked == 4 and row(half, "mcd").entries["A>B"].seeds == 0
     assert row(half, "dann").beside == ()
 
 

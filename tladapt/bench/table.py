@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import shlex
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -122,9 +122,8 @@ def tabulate(
     published: Sequence[Published] = (),
     *,
     baseline: str = BASELINE,
-    problems: Sequence[str] = (),
-    seeds: int = 0,
     whole: Sequence[str] = (),
+    asked: Sequence[Mapping[str, Any]] = (),
     failures: Sequence[Mapping[str, Any]] = (),
 ) -> BenchTable:
     """Gather outcomes into one table a setting.
@@ -138,10 +137,10 @@ def tabulate(
       outcomes: of one benchmark, in the order that rows shall have.
       published: numbers from the literature; each stands beside ours of the same setting, method and kind.
       baseline: the method that gains are over.
-      problems: columns, in their order; those of the outcomes come behind.
-      seeds: how many there should be of each cell; 0: as many as the fullest cell has.
-      whole: the problems that a published mean is over; empty: those of the table. Where the table has others, the
-        mean is taken anew from the published numbers of its problems, or left out.
+      whole: the benchmark's problems: columns stand in their order, and a published mean is over all of them. Where the
+        table has others, that mean is taken anew from the published numbers of its problems, or left out.
+      asked: the runs that there should be: "setting", "problem", "method" and "seed"; empty: those that there are, and
+        as many seeds in each cell as the fullest has.
       failures: of runs: "setting", "problem", "method", "seed" and "error".
 
     Raises:
@@ -152,17 +151,27 @@ def tabulate(
     names = list(dict.fromkeys(outcome.benchmark for outcome in outcomes))
     if len(names) > 1:
         raise UsageError(f"a table is of one benchmark, got outcomes of {', '.join(names)}.")
-    settings = list(dict.fromkeys([*(outcome.setting for outcome in outcomes), *(one["setting"] for one in failures)]))
+    settings = [*(outcome.setting for outcome in outcomes), *(one["setting"] for one in (*asked, *failures))]
     tables = []
-    for setting in settings:
+    for setting in dict.fromkeys(settings):
         mine = [_rounded(outcome) for outcome in outcomes if outcome.setting == setting]
-        failed = [one for one in failures if one["setting"] == setting]
-        seen = [*problems, *(outcome.problem for outcome in mine), *(one["problem"] for one in failed)]
-        columns = tuple(dict.fromkeys(seen))
+        due, failed = ([one for one in those if one["setting"] == setting] for those in (asked, failures))
+        seen = [*(outcome.problem for outcome in mine), *(one["problem"] for one in (*due, *failed))]
+        columns = tuple(name for name in dict.fromkeys([*whole, *seen]) if name in seen)
         texts = [one for one in published if one.setting == setting]
         if whole and set(whole) != set(columns):
             texts = [one for one in texts if one.problem != MEAN]
-        tables.append(_setting(setting, mine, _with_means(texts, columns), baseline, columns, seeds, failed))
+        tables.append(
+            _setting(
+                setting,
+                mine,
+                _with_means(texts, columns),
+                baseline=baseline,
+                problems=columns,
+                asked=due,
+                failures=failed,
+            )
+        )
     name = names[0] if names else str(failures[0].get("benchmark", ""))
     return BenchTable(benchmark=name, title=name, settings=tuple(tables), failures=tuple(failures))
 
@@ -171,28 +180,26 @@ def table_of(
     outcomes: Sequence[Outcome],
     benchmark: Benchmark,
     *,
-    asked: Mapping[str, Any] | None = None,
+    asked: Sequence[Mapping[str, Any]] = (),
     failures: Sequence[Mapping[str, Any]] = (),
+    command: str = "",
 ) -> BenchTable:
     """Return the table of a benchmark, with its title, its published numbers and the notes of its settings.
 
     Args:
       outcomes: finished runs, from `read_outcomes` or `read_csv`.
       benchmark: of which they are.
-      asked: what `read_asked` says, for a grid that may not be finished; None: the outcomes are all there is.
-      failures: of runs, from `read_failures`.
+      asked: as `tabulate`.
+      failures: as `tabulate`.
+      command: what made the runs.
 
     Raises:
       UsageError: as `tabulate`.
     """
     whole = [problem.name for problem in benchmark.problems]
-    seen = {outcome.problem for outcome in outcomes}
-    columns = [str(name) for name in asked["problems"]] if asked else [name for name in whole if name in seen]
-    count = len(asked["seeds"]) if asked else 0
-    table = tabulate(outcomes, benchmark.published, problems=columns, seeds=count, whole=whole, failures=failures)
+    table = tabulate(outcomes, benchmark.published, whole=whole, asked=asked, failures=failures)
     notes = {setting.name: setting.note for setting in benchmark.settings}
     settings = tuple(dataclasses.replace(one, note=notes.get(one.setting, "")) for one in table.settings)
-    command = shlex.join(asked["command"]) if asked else ""
     return dataclasses.replace(
         table, benchmark=benchmark.name, title=benchmark.title, settings=settings, command=command
     )
@@ -202,9 +209,10 @@ def _setting(
     setting: str,
     outcomes: Sequence[Outcome],
     published: Sequence[Published],
+    *,
     baseline: str,
     problems: tuple[str, ...],
-    seeds: int,
+    asked: Sequence[Mapping[str, Any]],
     failures: Sequence[Mapping[str, Any]],
 ) -> SettingTable:
     by_cell: dict[str, Runs] = {}
@@ -216,9 +224,11 @@ def _setting(
                 f" {cell[outcome.seed].folder or 'no folder'} and {outcome.folder or 'no folder'}. Leave one out."
             )
         cell[outcome.seed] = outcome
-    for one in failures:
+    for one in (*asked, *failures):
         by_cell.setdefault(one["method"], {})
-    seeds = seeds or max((len(cell) for cells in by_cell.values() for cell in cells.values()), default=0)
+    wanted = Counter((one["method"], one["problem"]) for one in asked)
+    fullest = max((len(cell) for cells in by_cell.values() for cell in cells.values()), default=0)
+    seeds = max(wanted.values(), default=fullest)
     oracles = {outcome.method for outcome in outcomes if outcome.is_oracle}
     # A classical estimator has no steps and no randomness: its one run stands for every seed.
     exact = {method for method, cells in by_cell.items() if cells and not any(one.steps for one in _runs(cells))}
@@ -227,8 +237,13 @@ def _setting(
     values = {method: _values(cells, every if method in exact else ()) for method, cells in by_cell.items()}
     compared = [method for method in order if method != baseline and method not in oracles]
     found = gains({method: values[method] for method in compared}, values.get(baseline, {}), problems)
+    usual = {method: 1 if method in exact else seeds for method in order}
+    counts = {method: {name: wanted[method, name] if asked else usual[method] for name in problems} for method in order}
+    failed = Counter((one["method"], one["problem"]) for one in failures)
     entries = {
-        method: _entries(by_cell[method], method, problems, 1 if method in exact else seeds, failures)
+        method: {
+            name: _entry(by_cell[method].get(name, {}), counts[method][name], failed[method, name]) for name in problems
+        }
         for method in order
     }
     means = {method: _mean(by_cell[method], entries[method], problems) for method in order}
@@ -278,22 +293,17 @@ def _values(cells: Runs, seeds: Sequence[int]) -> dict[str, dict[int, float]]:
     }
 
 
-def _entries(
-    found: Runs, method: str, problems: Sequence[str], asked: int, failures: Sequence[Mapping[str, Any]]
-) -> dict[str, Entry]:
-    entries = {}
-    for problem in problems:
-        runs = list(found.get(problem, {}).values())
-        entries[problem] = Entry(
-            last=_interval([run.last for run in runs]),
-            chosen=_interval([run.chosen for run in runs]),
-            oracle=_interval([run.oracle for run in runs]),
-            seeds=len(runs),
-            asked=asked,
-            failed=sum(one["method"] == method and one["problem"] == problem for one in failures),
-            collapsed=sum(run.collapsed for run in runs),
-        )
-    return entries
+def _entry(found: Mapping[int, Outcome], asked: int, failed: int) -> Entry:
+    runs = list(found.values())
+    return Entry(
+        last=_interval([run.last for run in runs]),
+        chosen=_interval([run.chosen for run in runs]),
+        oracle=_interval([run.oracle for run in runs]),
+        seeds=len(runs),
+        asked=asked,
+        failed=failed,
+        collapsed=sum(run.collapsed for run in runs),
+    )
 
 
 def _mean(found: Runs, entries: Mapping[str, Entry], problems: Sequence[str]) -> Entry:
@@ -306,7 +316,7 @@ def _mean(found: Runs, entries: Mapping[str, Entry], problems: Sequence[str]) ->
     return Entry(
         **{kind: _interval(values) for kind, values in shares.items()},
         seeds=len(complete),
-        asked=entries[problems[0]].asked,
+        asked=max(entry.asked for entry in entries.values()),
         failed=sum(entry.failed for entry in entries.values()),
         collapsed=sum(entry.collapsed for entry in entries.values()),
     )

@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Mapping, Sequence
+import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +18,34 @@ from tladapt.errors import UsageError
 from tladapt.evaluation.statistics import Interval
 from tladapt.reporting.folder import write_whole
 from tladapt.reporting.sheets import WIDTH, sheet_to_latex, sheet_to_markdown, sheet_to_rich, sheet_to_text
+from tladapt.training.folder import RunFolder
 
 KINDS = {"last": "last", "chosen": "chosen", "oracle": "oracle_uses_test_labels"}
+
+
+def grid_table(out: Path, outcomes: Sequence[Outcome], benchmark: Benchmark) -> BenchTable:
+    """Return the table of a grid: what was asked of it, what came of it, and what failed.
+
+    Args:
+      out: the grid's folder.
+      outcomes: of its finished runs.
+      benchmark: what they are of.
+
+    Raises:
+      RunFolderError: for a folder that is not a grid's.
+      UsageError: where no run is finished and none has failed.
+    """
+    folder = RunFolder(out)
+    cells = [folder.read_json(f"cells/{path.name}") for path in sorted((out / "cells").glob("*.json"))]
+    failures = list(read_failures(out).values())
+    return table_of(outcomes, benchmark, asked=cells, failures=failures, command=shlex.join(read_asked(out)["command"]))
 
 
 def write_tables(out: Path, outcomes: Sequence[Outcome], benchmark: Benchmark) -> list[Path]:
     """Write `table.txt`, `table.md`, `table.csv`, `table.tex` and `report.html` into a grid's folder, each whole.
 
     Args:
-      out: the folder of a grid, which says what was asked for and which runs failed.
+      out: the grid's folder.
       outcomes: of its finished runs.
       benchmark: what they are of.
 
@@ -34,10 +54,9 @@ def write_tables(out: Path, outcomes: Sequence[Outcome], benchmark: Benchmark) -
 
     Raises:
       RunFolderError: for a folder that is not a grid's, or a file that cannot be written.
-      UsageError: where no run is finished.
+      UsageError: where no run is finished and none has failed.
     """
-    failures = list(read_failures(out).values())
-    table = table_of(outcomes, benchmark, asked=read_asked(out), failures=failures)
+    table = grid_table(out, outcomes, benchmark)
     texts = {
         "table.txt": to_text(table),
         "table.md": to_markdown(table),
@@ -47,28 +66,23 @@ def write_tables(out: Path, outcomes: Sequence[Outcome], benchmark: Benchmark) -
     return [write_whole(out / name, text.encode()) for name, text in texts.items()]
 
 
-def show_table(
-    outcomes: Sequence[Outcome],
-    benchmark: Benchmark,
-    *,
-    asked: Mapping[str, Any] | None = None,
-    failures: Sequence[Mapping[str, Any]] = (),
-    console: Any = None,
-) -> None:
-    """Print the table, the means with their gains, and the published numbers beside ours; the files have more.
+def show_table(out: Path, outcomes: Sequence[Outcome], benchmark: Benchmark, *, console: Any = None) -> None:
+    """Print the table, the means with their gains, the published numbers beside ours, and what failed.
 
     Args:
-      outcomes: of finished runs.
+      out: the grid's folder.
+      outcomes: of its finished runs.
       benchmark: what they are of.
-      asked: what `read_asked` says of the grid's folder.
-      failures: of runs that failed, as `read_failures` has them.
       console: of rich; None: the terminal.
+
+    Raises:
+      RunFolderError: for a folder that is not a grid's.
+      UsageError: where no run is finished and none has failed.
     """
     from rich.console import Console
 
     console = console or Console(highlight=False)
-    table = table_of(outcomes, benchmark, asked=asked, failures=failures)
-    for sheet in sheets(table, everything=False):
+    for sheet in sheets(grid_table(out, outcomes, benchmark), everything=False):
         for part in sheet_to_rich(sheet, width=min(console.width, WIDTH)):
             console.print(part)
         console.print()
