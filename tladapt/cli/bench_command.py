@@ -236,6 +236,7 @@ def _show(benchmark: Any, place: Any, groups: Any, as_json: bool) -> int:
     import dataclasses
 
     from tladapt.bench.outcomes import read_failures, read_outcomes, reason, write_csv
+    from tladapt.bench.written import show_table, write_tables
 
     outcomes = read_outcomes(place.out)
     write_csv(place.out / "outcomes.csv", outcomes)
@@ -246,7 +247,10 @@ def _show(benchmark: Any, place: Any, groups: Any, as_json: bool) -> int:
 
         print_json({"outcomes": [dataclasses.asdict(outcome) for outcome in outcomes], "failures": failures})
         return 1 if failures else 0
-    click.echo(f"{len(outcomes)} finished runs in {place.out}")
+    if outcomes or failures:
+        for path in write_tables(place.out, outcomes, benchmark):
+            click.echo(f"wrote {path}", err=True)
+        show_table(place.out, outcomes, benchmark)
     for name, failure in failures.items():
         click.echo(f"failed: {name}: {reason(failure['error'])}", err=True)
     if failures:
