@@ -14,7 +14,8 @@ T = TypeVar("T")
 def suggest(name: str, known: Iterable[str]) -> str:
     """Return `" Did you mean 'a' or 'b'?"` for the close names, or the whole list where none is close."""
     known = sorted(known)
-    close = difflib.get_close_matches(name.lower(), known, n=3, cutoff=0.5)
+    lowered = {other.lower(): other for other in known}
+    close = [lowered[near] for near in difflib.get_close_matches(name.lower(), lowered, n=3, cutoff=0.5)]
     if close:
         return " Did you mean " + " or ".join(repr(other) for other in close) + "?"
     return " Known: " + ", ".join(known) + "."
