@@ -1,6 +1,7 @@
 """CSV to the tables in README.md and experiments/README.md:  python experiments/tables.py [--check]
 
-A table stands between `<!-- table: NAME -->` and `<!-- end -->`; its numbers come from experiments/results/ alone.
+A table stands between `<!-- table: NAME -->` and `<!-- end -->`; its numbers come from experiments/results/ alone. That
+of a benchmark is called bench/NAME, or bench/NAME/SETTING.
 """
 
 from __future__ import annotations
@@ -13,10 +14,14 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
+from amazon_recipe import recipe_rows as amazon_rows
 from digits_recipe import recipe_rows
 from forgetting_tables import aside_rows, chain_rows, curve_rows
 from pretrained import mean_rows, pair_rows
 
+from tladapt.bench import find_benchmark, read_csv
+from tladapt.bench.table import table_of
+from tladapt.bench.written import to_markdown
 from tladapt.evaluation import mean_and_interval, spread
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -31,6 +36,7 @@ TABLES = {
     "office": ("office_caltech10",),
     "text": ("amazon_text",),
     "pretrained": ("office_caltech10", "amazon_text"),
+    "amazon_recipe": ("amazon_recipe",),
 }
 PAGES = (ROOT / "README.md", ROOT / "experiments" / "README.md")
 KEY = ("backbone", "recipe", "steps", "method", "settings")
@@ -95,11 +101,22 @@ MADE = {
     "office": pair_rows,
     "text": pair_rows,
     "pretrained": mean_rows,
+    "amazon_recipe": amazon_rows,
 }
+
+
+def bench_table(name: str, setting: str) -> str:
+    """Return the table of a benchmark under one of its settings; nothing where there are no results."""
+    file = RESULTS / "bench" / f"{name}.csv"
+    outcomes = [one for one in read_csv(file) if one.setting == setting] if file.is_file() else []
+    return to_markdown(table_of(outcomes, find_benchmark(name)), short=setting) + "\n" if outcomes else ""
 
 
 def render(name: str) -> str:
     """Return a table by name."""
+    if name.startswith("bench/"):
+        _, benchmark, *setting = name.split("/")
+        return bench_table(benchmark, setting[0] if setting else "common")
     runs = [run for part in TABLES[name] if (RESULTS / f"{part}.csv").is_file() for run in read(part)]
     return "\n".join(MADE.get(name, rows)(runs)) + "\n" if runs else ""
 
@@ -110,7 +127,7 @@ def filled(text: str) -> str:
     def fill(match: re.Match[str]) -> str:
         return f"<!-- table: {match[1]} -->\n{render(match[1])}<!-- end -->"
 
-    return re.sub(r"<!-- table: (\w+) -->\n.*?<!-- end -->", fill, text, flags=re.DOTALL)
+    return re.sub(r"<!-- table: ([\w/-]+) -->\n.*?<!-- end -->", fill, text, flags=re.DOTALL)
 
 
 def main() -> int:
