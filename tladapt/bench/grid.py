@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tladapt.bench.benchmark import Benchmark, Problem, Row, Setting
+from tladapt.bench.locks import locked
 from tladapt.errors import UnknownNameError, UsageError
 from tladapt.methods import METHODS
 from tladapt.methods.shallow import SHALLOW, ShallowMethod
@@ -163,7 +164,8 @@ def _trained(setting: Setting, row: Row, change: Change | None) -> Config | Shal
 def shard(groups: Sequence[Group], which: int, of: int) -> list[Group]:
     """Return the part of a grid that is task `which` of `of`: consecutive cells, so that groups stay together.
 
-    Every cell is in one part, and parts differ by one cell at most; the same grid is always split in the same way.
+    Every cell is in one part, and parts differ by one cell at most; the same grid is always split in the same way,
+    whatever the order in which its methods and problems are named.
 
     Args:
       groups: of the whole grid.
@@ -172,7 +174,8 @@ def shard(groups: Sequence[Group], which: int, of: int) -> list[Group]:
     """
     if not 0 <= which < of:
         raise UsageError(f"a shard is i/n with i from 0 to n - 1, got {which}/{of}.")
-    cells = [(place, cell) for place, group in enumerate(groups) for cell in group]
+    ordered = sorted(groups, key=lambda group: group[0].name)
+    cells = [(place, cell) for place, group in enumerate(ordered) for cell in group]
     mine = cells[which * len(cells) // of : (which + 1) * len(cells) // of]
     return [tuple(cell for _, cell in part) for _, part in itertools.groupby(mine, key=lambda pair: pair[0])]
 
@@ -213,11 +216,14 @@ class Place:
         Raises:
           UsageError: where the folder holds anything else, or the same cell under another config.
         """
-        cells = [cell for group in groups for cell in group]
         if not (self.out / "bench.json").is_file() and self.out.is_dir():
             names = sorted(path.name for path in self.out.iterdir() if path.suffix != ".part")
-            if names:
+            if names not in ([], ["cells"]):  # the lock is the first thing that there is
                 raise UsageError(f"{self.out} is not empty ({', '.join(names[:3])}); choose another folder (--out).")
+        with locked(self.out / "cells" / "bench.lock", patience=60.0):  # the tasks of a job array start together
+            self._write_down(benchmark, [cell for group in groups for cell in group], command)
+
+    def _write_down(self, benchmark: Benchmark, cells: Sequence[Cell], command: Sequence[str]) -> None:
         folder = RunFolder(self.out)
         asked: dict[str, Any] = {"benchmark": benchmark.name, "title": benchmark.title, "metric": benchmark.metric}
         before = folder.read_json("bench.json") if (self.out / "bench.json").is_file() else {}
@@ -236,7 +242,8 @@ class Place:
         for kind, own in (("methods", [cell.method for cell in cells]), ("seeds", [cell.seed for cell in cells])):
             order[kind] = list(dict.fromkeys([*order.get(kind, []), *before.get(kind, []), *own]))
         asked |= {**order, "seeds": sorted(order["seeds"]), "command": list(command)}
-        folder.write_json("bench.json", asked)
+        if asked != before:
+            folder.write_json("bench.json", asked)
         for cell in cells:
             if not (self.out / "cells" / f"{cell.name}.json").is_file():
                 folder.write_json(f"cells/{cell.name}.json", cell.record())

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import shutil
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from tladapt.bench.grid import Cell, Group, Place
+from tladapt.bench.locks import locked
 from tladapt.bench.shallow import run_shallow
 from tladapt.data import Scenario, load
 from tladapt.errors import MissingDataError, MissingPackageError, TladaptError
@@ -22,6 +22,9 @@ from tladapt.training.watching import Event
 
 Tell = Callable[[Mapping[str, Any]], None]
 """Gets what happens: {"kind": "step", "cell", "step"} or {"kind": "finished" | "failed" | "elsewhere", "cell", ...}."""
+
+HANDOVER = 5.0
+"""Seconds to wait for a process that trains the same run: one whose grid was killed a moment ago is about to end."""
 
 
 class Worker:
@@ -46,9 +49,11 @@ class Worker:
         """
         with contextlib.ExitStack() as held:
             mine = []
+            patience = HANDOVER
             for cell in group:
-                if not held.enter_context(_locked(self.place, cell)):
+                if not held.enter_context(locked(self.place.lock(cell.name), patience=patience)):
                     self.tell({"kind": "elsewhere", "cell": cell.name})
+                    patience = 0.0  # whoever holds it works on this group, and has not just been killed
                 elif self.place.is_finished(cell.name):
                     self._finished(cell)
                 else:
@@ -133,20 +138,3 @@ def try_again(place: Place, name: str) -> None:
         os.replace(failure, place.run(name))
     else:
         shutil.rmtree(failure)
-
-
-@contextlib.contextmanager
-def _locked(place: Place, cell: Cell) -> Iterator[bool]:
-    """Hold the lock of a cell; False where another process holds it, which trains the cell just now.
-
-    The system lets go of it when the process ends, however that happens.
-    """
-    path = place.lock(cell.name)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "wb") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            yield False
-            return
-        yield True
