@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -21,13 +21,25 @@ from tladapt.errors import MissingDataError, MissingPackageError
 
 GRACE = 60.0
 """Seconds that processes get to save their state after Ctrl-C."""
+TOLD_TO_END = (-signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP, 130)
+"""How a process ends that somebody has asked to: no fault of the run that it was at."""
 
 
 def available_cores() -> list[int]:
-    """Return the cores that this process may use; where the system does not say, those that there are."""
+    """Return the cores that this process may use; where the system does not say, those that there are.
+
+    A job of Slurm has as many as it was granted. A Slurm that does not bind its jobs to cores leaves open which ones:
+    jobs with consecutive numbers, as those of an array have, then take consecutive ones.
+    """
     if hasattr(os, "sched_getaffinity"):
-        return sorted(os.sched_getaffinity(0))
-    return list(range(os.cpu_count() or 1))
+        cores = sorted(os.sched_getaffinity(0))
+    else:
+        cores = list(range(os.cpu_count() or 1))
+    granted = int(os.environ.get("SLURM_CPUS_ON_NODE", len(cores)))
+    if granted < len(cores):
+        first = int(os.environ.get("SLURM_JOB_ID", 0)) * granted
+        cores = [cores[(first + place) % len(cores)] for place in range(granted)]
+    return cores
 
 
 def pin(core: int) -> None:
@@ -98,16 +110,21 @@ def train_in_processes(place: Place, groups: Sequence[Group], command: Sequence[
       tell: gets what happens, as from `Worker`.
 
     Raises:
-      KeyboardInterrupt: for Ctrl-C, after the processes have saved their states.
+      KeyboardInterrupt: for Ctrl-C or SIGTERM, after the processes have saved their states.
       MissingDataError: for data that is not there; so for packages.
     """
+    with _terminated_as_interrupted():
+        _train_in_processes(place, groups, command, jobs, tell)
+
+
+def _train_in_processes(place: Place, groups: Sequence[Group], command: Sequence[str], jobs: int, tell: Tell) -> None:
     waiting = deque(groups)
     cores = available_cores()
     events: queue.SimpleQueue[Any] = queue.SimpleQueue()
     running: dict[int, _Process] = {}
 
     def start(number: int) -> None:
-        core = str(cores[number % len(cores)]) if jobs > 1 or len(cores) > 1 else "-1"
+        core = str(cores[number % len(cores)])
         log = place.out / "logs" / f"worker{number}-{os.getpid()}.log"
         running[number] = _Process([*command, "--core", core], number, log, events)
         running[number].give(waiting.popleft())
@@ -128,9 +145,9 @@ def train_in_processes(place: Place, groups: Sequence[Group], command: Sequence[
                 raise (MissingDataError if event["data"] else MissingPackageError)(event["error"])
             elif kind == "gone":
                 del running[process.number]
+                left = _after_end(place, process, tell)
                 if not process.log.stat().st_size:
                     process.log.unlink()
-                left = _after_end(place, process, tell)
                 if left:
                     waiting.appendleft(left)
                 if waiting:
@@ -145,13 +162,33 @@ def train_in_processes(place: Place, groups: Sequence[Group], command: Sequence[
         raise
 
 
+@contextlib.contextmanager
+def _terminated_as_interrupted() -> Iterator[None]:
+    """Let SIGTERM, with which schedulers announce the end, do what Ctrl-C does."""
+
+    def interrupt(number: int, frame: Any) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def _after_end(place: Place, process: _Process, tell: Tell) -> Group:
-    """Return what is left of a group whose process has ended before its time; the run that it was at has failed."""
+    """Return what is left of a group whose process has ended before its time.
+
+    The run that it was at has failed, unless somebody has asked the process to end.
+    """
     left = tuple(cell for cell in process.group if cell.name not in process.ended)
-    if not left:
-        return ()
-    at = process.current if any(cell.name == process.current for cell in left) else left[0].name
     code = process.popen.returncode
+    if not left or code in TOLD_TO_END:
+        return left
+    at = process.current if any(cell.name == process.current for cell in left) else left[0].name
     how = f"by signal {-code} ({signal.Signals(-code).name})" if code < 0 else f"with status {code}"
     hint = (
         " The system ends processes that way when memory runs out; try fewer --jobs." if code == -signal.SIGKILL else ""
@@ -160,6 +197,14 @@ def _after_end(place: Place, process: _Process, tell: Tell) -> Group:
     keep_apart(place, at, text)
     tell({"kind": "failed", "cell": at, "error": text})
     return tuple(cell for cell in left if cell.name != at)
+
+
+def take_orders() -> None:
+    """Set this process up as one that ends when whoever gave it its work says so, by Ctrl-C's signal."""
+    # A scheduler's SIGTERM reaches all processes of a job, and a second word to end would leave no time to save.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    # What a shell starts in the background ignores Ctrl-C, and so would all that it starts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _stop(processes: Sequence[_Process]) -> None:
@@ -186,12 +231,14 @@ def serve(place: Place, groups: Sequence[Group], data_dir: str | None, lines: Te
     """
     cells = {cell.name: cell for group in groups for cell in group}
     orders: queue.SimpleQueue[str | None] = queue.SimpleQueue()
-    busy = threading.Event()
+    given = done = 0
 
     def listen() -> None:
+        nonlocal given
         for line in lines:
+            given += 1
             orders.put(line)
-        if busy.is_set():  # whoever gave the orders is gone: what is saved is saved, and another one goes on from there
+        if given > done:  # whoever gave the orders is gone: what is saved is saved, and another one goes on from there
             os._exit(3)
         orders.put(None)
 
@@ -202,13 +249,12 @@ def serve(place: Place, groups: Sequence[Group], data_dir: str | None, lines: Te
     threading.Thread(target=listen, daemon=True).start()
     worker = Worker(place, tell, data_dir)
     while (line := orders.get()) is not None:
-        busy.set()
         try:
             worker.train(tuple(cells[name] for name in json.loads(line)))
         except (MissingDataError, MissingPackageError) as error:  # every other group would miss it, too
             tell({"kind": "missing", "error": str(error), "data": isinstance(error, MissingDataError)})
             return
-        busy.clear()
+        done += 1
         tell({"kind": "ready"})
 
 
