@@ -22,8 +22,12 @@ after whatever happened. --methods and --seeds may grow from call to call; the t
 Examples:
   tladapt bench amazon-reviews --methods source_only,dann,mmd --seeds 5
   tladapt bench office-caltech10 --problems A>W,W>A --jobs 1
-  tladapt bench digits --settings all --shard $SLURM_ARRAY_TASK_ID/16
+  tladapt bench digits --settings all --launcher submitit --array 16 --slurm partition=gpu --slurm gpus=1
   tladapt bench my_benchmark.py --steps 500 --recipe.learning_rate 0.003
+
+\b
+On a cluster without submitit: the tasks train, and a call without --shard shows the table.
+  sbatch --array=0-7 --wrap 'tladapt bench NAME --out DIR --shard $SLURM_ARRAY_TASK_ID/8'
 """
 
 
@@ -68,6 +72,19 @@ class Shard(click.ParamType):
     help="Processes, each on a core of its own; auto: one a core, or a single one with an accelerator.",
 )
 @click.option("--shard", type=Shard(), metavar="I/N", help="Train part I, from 0 on, of N: a task of a job array.")
+@click.option(
+    "--launcher",
+    default="local",
+    show_default=True,
+    type=OneOf(("local", "submitit")),
+    metavar="HOW",
+    help="Where it trains: local processes, or an array of jobs that submitit sends to Slurm.",
+)
+@click.option("--array", type=Whole(1), metavar="N", help="Tasks of the array, a shard of the grid each.  [default: 8]")
+@click.option(
+    "--slurm", multiple=True, metavar="KEY=VALUE", help="What sbatch is told: partition=gpu, time=4:00:00, gpus=1 ..."
+)
+@click.option("--no-wait", is_flag=True, help="Leave when the jobs are sent; the same command collects.")
 @click.option("--retry-failed", is_flag=True, help="Try runs again that failed before.")
 @click.option("--dry-run", is_flag=True, help="Say what there is to do, and do nothing.")
 @click.option("--figures", is_flag=True, help="Also draw the figures and the page of each run.")
@@ -105,7 +122,7 @@ def _words(text: str | None) -> list[str]:
 def _grid(given: dict[str, Any], options: Options) -> tuple[Any, Any, Any]:
     """Return the benchmark, its folder and the groups that are asked for."""
     from tladapt.bench.benchmark import find_benchmark
-    from tladapt.bench.grid import Place, grid, shard
+    from tladapt.bench.grid import Place, grid
 
     benchmark = find_benchmark(given["name"])
     settings = _words(given["settings"])
@@ -119,8 +136,6 @@ def _grid(given: dict[str, Any], options: Options) -> tuple[Any, Any, Any]:
         options=options["data"],
         change=lambda config: _changed(config, given, options),
     )
-    if given["shard"]:
-        groups = shard(groups, *given["shard"])
     return benchmark, Place(Path(given["out"] or f"runs/bench-{benchmark.name}")), groups
 
 
@@ -153,8 +168,9 @@ def _changed(config: Any, given: dict[str, Any], options: Options) -> Any:
 
 def _serve(given: dict[str, Any], options: Options) -> int:
     """Train what the process that started this one asks for, line by line."""
-    from tladapt.bench.pool import pin
+    from tladapt.bench.pool import pin, take_orders
 
+    take_orders()
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # whatever a library prints goes to the log, not between the answers
     if given["core"] >= 0:
@@ -168,28 +184,39 @@ def _serve(given: dict[str, Any], options: Options) -> int:
 
 
 def _bench(given: dict[str, Any], options: Options, arguments: Sequence[str]) -> int:
+    from tladapt.bench.grid import shard
     from tladapt.bench.pool import available_cores, train_in_processes, worker_command
     from tladapt.bench.run import pending
     from tladapt.cli.bench_progress import BenchProgress
+    from tladapt.cli.bench_slurm import check_launcher, send, task_arguments
 
-    benchmark, place, groups = _grid(given, options)
+    check_launcher(given)
+    benchmark, place, whole = _grid(given, options)
+    groups = shard(whole, *given["shard"]) if given["shard"] else whole
     if given["dry_run"]:
         left = pending(place, groups)
         click.echo(_plan(place, groups, left))
         return 0
-    place.begin(benchmark, groups, ["tladapt", "bench", *arguments])
+    place.begin(benchmark, whole, ["tladapt", "bench", *task_arguments(arguments)])
     left = pending(place, groups, retry_failed=given["retry_failed"])
     jobs = given["jobs"]
     if jobs == "auto":
         jobs = 1 if _has_accelerator() else len(available_cores())
     with BenchProgress(benchmark.name, place, groups, left, quiet=given["as_json"]) as progress:
         try:
-            train_in_processes(place, left, worker_command(arguments), jobs, progress)
-        except KeyboardInterrupt:
-            raise KeyboardInterrupt("interrupted. Go on with the same command.") from None
+            if given["launcher"] == "submitit":
+                unfinished = send(place, groups, left, progress, given, arguments)
+            else:
+                unfinished = 0
+                train_in_processes(place, left, worker_command(arguments), jobs, progress)
+        except KeyboardInterrupt as stop:
+            raise KeyboardInterrupt(str(stop) or "interrupted. Go on with the same command.") from None
+    if given["no_wait"]:
+        return 0
     if given["figures"]:
         _draw(place, groups)
-    return _show(benchmark, place, groups, given["as_json"])
+    status = _show(benchmark, place, groups, given["as_json"], whole=not given["shard"])
+    return status or int(unfinished > 0)
 
 
 def _plan(place: Any, groups: Any, left: Any) -> str:
@@ -231,15 +258,20 @@ def _draw(place: Any, groups: Any) -> None:
                 write_report([folder])
 
 
-def _show(benchmark: Any, place: Any, groups: Any, as_json: bool) -> int:
-    """Write and print the table, and say what failed; return the exit status."""
+def _show(benchmark: Any, place: Any, groups: Any, as_json: bool, *, whole: bool) -> int:
+    """Write and print the table, and say what failed; return the exit status.
+
+    Tasks of a job array, which have a part of the grid, end at the same time: they leave the table to a call without
+    a shard.
+    """
     import dataclasses
 
     from tladapt.bench.outcomes import read_failures, read_outcomes, reason, write_csv
     from tladapt.bench.written import show_table, write_tables
 
     outcomes = read_outcomes(place.out)
-    write_csv(place.out / "outcomes.csv", outcomes)
+    if whole:
+        write_csv(place.out / "outcomes.csv", outcomes)
     asked = {cell.name for group in groups for cell in group}
     failures = {name: failure for name, failure in read_failures(place.out).items() if name in asked}
     if as_json:
@@ -247,7 +279,10 @@ def _show(benchmark: Any, place: Any, groups: Any, as_json: bool) -> int:
 
         print_json({"outcomes": [dataclasses.asdict(outcome) for outcome in outcomes], "failures": failures})
         return 1 if failures else 0
-    if outcomes or failures:
+    if not whole:
+        finished = sum(map(place.is_finished, asked))
+        click.echo(f"{finished} of the shard's {len(asked)} runs are finished; a call without --shard shows the table.")
+    elif outcomes or failures:
         for path in write_tables(place.out, outcomes, benchmark):
             click.echo(f"wrote {path}", err=True)
         show_table(place.out, outcomes, benchmark)

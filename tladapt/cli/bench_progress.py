@@ -61,6 +61,11 @@ class BenchProgress:
         if self._elsewhere and not self._quiet:
             self._console.print(f"{self._elsewhere} runs are being trained by another process.", markup=False)
 
+    def say(self, text: str) -> None:
+        """Print a line, above the bar where there is one."""
+        if not self._quiet:
+            self._console.print(text, markup=False, soft_wrap=True)
+
     def eta(self) -> float:
         """Return how many seconds are left, by the steps done so far; NaN before the first."""
         steps = sum(self._done[name] - self._first.get(name, 0) for name in self._done)
