@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from tladapt.data.catalogue import (
+    activity,
     amazon_reviews,
     amazon_text,
     digits,
@@ -31,6 +32,7 @@ from tladapt.errors import MissingDataError, UnknownNameError, UsageError
 __all__ = [
     "SCENARIOS",
     "ScenarioEntry",
+    "activity",
     "amazon_reviews",
     "amazon_text",
     "digits",
