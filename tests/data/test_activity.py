@@ -71,10 +71,10 @@ def test_damaged_and_missing_har_is_told(tmp_path):
         load("har", tmp_path)
     signal = tmp_path / "UCI HAR Dataset/train/Inertial Signals/body_gyro_x_train.txt"
     signal.write_text("1 2\nx\n")
-    with pytest.raises(DamagedDataError, match="body_gyro_x_train.txt, which is no table of numbers"):
+    with pytest.raises(DamagedDataError, match=r"body_gyro_x_train.txt, which is no table of numbers"):
         load("har", tmp_path)
     signal.unlink()
-    with pytest.raises(DamagedDataError, match="incomplete: .*body_gyro_x_train.txt"):
+    with pytest.raises(DamagedDataError, match=r"incomplete: .*body_gyro_x_train.txt"):
         load("har", tmp_path)
     (tmp_path / "har").mkdir()
     (tmp_path / "har/UCI HAR Dataset.zip").write_bytes(b"PK")
