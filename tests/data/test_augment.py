@@ -34,7 +34,7 @@ def test_shape_dtype_range_determinism_and_jit(name):
     augment = jax.jit(AUGMENTATIONS[name])
     once = np.asarray(augment(KEY, X))
     assert once.shape == X.shape and once.dtype == X.dtype
-    if "noise" not in name:
+    if "noise" not in name and name != "scaling":
         assert float(once.min()) >= -1e-6 and float(once.max()) <= 1 + 1e-6
     np.testing.assert_array_equal(once, augment(KEY, X))
     # A level that is rounded to its neighbour moves by 1 / 255.
@@ -57,6 +57,8 @@ def test_each_example_draws_its_own(name):
     "name",
     [
         "noise(deviation=0)",
+        "scaling(deviation=0)",
+        "spec_augment(frames=0, bands=0)",
         "translate(pixels=0)",
         "crop(padding=0)",
         "flip(probability=0)",
@@ -74,6 +76,31 @@ def test_strength_zero_changes_nothing_at_all(name):
 def test_noise_has_its_deviation_and_is_not_clipped():
     x = AUGMENTATIONS["noise"](KEY, jnp.zeros((100, 100)))
     assert abs(float(x.std()) - 0.1) < 0.005 and abs(float(x.mean())) < 0.005 and float(x.min()) < 0
+
+
+def test_scaling_multiplies_each_channel_of_a_window_by_one_factor():
+    x = jnp.asarray(np.random.default_rng(1).normal(size=(400, 7, 3)), jnp.float32)
+    factor = augmented("scaling(deviation=0.2)", x) / np.asarray(x)
+    np.testing.assert_allclose(factor, np.broadcast_to(factor[:, :1], factor.shape), rtol=1e-4)
+    assert abs(factor[:, 0].mean() - 1) < 0.02 and abs(factor[:, 0].std() - 0.2) < 0.02
+    with pytest.raises(UsageError, match="indices have no scale"):
+        AUGMENTATIONS["scaling"](KEY, jnp.zeros((2, 3), jnp.int32))
+
+
+def test_spec_augment_masks_a_stretch_of_frames_and_one_of_bands_by_the_mean():
+    x = jnp.asarray(np.random.default_rng(1).normal(size=(200, 9, 7, 1)), jnp.float32)
+    after = augmented("spec_augment(frames=4, bands=20)", x)
+    masked = (after != np.asarray(x))[..., 0]
+    means = np.broadcast_to(np.asarray(x).mean((1, 2, 3))[:, None, None], masked.shape)
+    np.testing.assert_allclose(after[..., 0][masked], means[masked], atol=1e-6)
+    times, bands = masked.all(axis=2), masked.all(axis=1)  # [n, frames], [n, bands]
+    np.testing.assert_array_equal(masked, times[:, :, None] | bands[:, None, :])
+    partly = ~bands.all(axis=1)  # where all bands are masked the frames cannot be told
+    lengths = times.sum(axis=1)[partly]
+    assert set(lengths.tolist()) == set(range(5)) and set(bands.sum(axis=1).tolist()) == set(range(8))
+    for rows in (times[partly], bands):
+        assert (np.abs(np.diff(rows.astype(int), axis=1, prepend=0, append=0)).sum(axis=1) <= 2).all()  # one stretch
+    assert times[partly].any(axis=0).all()  # any frame may be masked
 
 
 @pytest.mark.parametrize(("name", "reach"), [("translate", 2), ("crop", 4), ("translate(pixels=1)", 1)])
@@ -279,7 +306,7 @@ def test_a_composition_applies_its_parts_in_order_with_keys_of_their_own():
     np.testing.assert_allclose(augmented("translate+noise", X), by_hand, rtol=1e-6)
 
 
-@pytest.mark.parametrize("name", [name for name in OURS if name not in ("none", "noise")])
+@pytest.mark.parametrize("name", [name for name in OURS if name not in ("none", "noise", "scaling")])
 def test_vectors_cannot_be_moved(name):
     with pytest.raises(UsageError, match=r"needs images.*\(4, 7\).*noise"):
         jax.eval_shape(AUGMENTATIONS[name], KEY, jnp.zeros((4, 7)))

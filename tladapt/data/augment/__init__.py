@@ -5,6 +5,7 @@ from tladapt.data.augment.colour import ColorJitter, Noise, RandomErasing
 from tladapt.data.augment.geometry import Crop, Flip, RandomResizedCrop, Rotation, Translate
 from tladapt.data.augment.mixup import Mixture, mixup
 from tladapt.data.augment.randaugment import RandAugment
+from tladapt.data.augment.signals import Scaling, SpecAugment
 
 __all__ = [
     "AUGMENTATIONS",
@@ -19,6 +20,8 @@ __all__ = [
     "RandomErasing",
     "RandomResizedCrop",
     "Rotation",
+    "Scaling",
+    "SpecAugment",
     "Translate",
     "check_inputs",
     "mixup",

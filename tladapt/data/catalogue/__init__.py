@@ -10,10 +10,12 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from tladapt.data.catalogue import (
+    activity,
     amazon_reviews,
     amazon_text,
     digits,
     digits_photo,
+    digits_street,
     heart,
     office_caltech10,
     office_caltech10_surf,
@@ -31,10 +33,12 @@ from tladapt.errors import MissingDataError, UnknownNameError, UsageError
 __all__ = [
     "SCENARIOS",
     "ScenarioEntry",
+    "activity",
     "amazon_reviews",
     "amazon_text",
     "digits",
     "digits_photo",
+    "digits_street",
     "entry_type",
     "heart",
     "load",
