@@ -123,7 +123,7 @@ def vectors(domain: Domain) -> np.ndarray:
     return unit(x).reshape(len(x), -1)
 
 
-def sample(scenario: Scenario, side: Side, most: int = 500) -> np.ndarray:
+def sample(scenario: Scenario, side: Side, most: int = 300) -> np.ndarray:
     """Return at most about `most` inputs of a side as vectors `[n, d]`, float64, evenly spaced in its domains."""
     domains = side_of(scenario, side)
     total = sum(map(len, domains))
@@ -138,8 +138,9 @@ def sample(scenario: Scenario, side: Side, most: int = 500) -> np.ndarray:
 def principal(x: np.ndarray, count: int) -> np.ndarray:
     """Return the first principal directions of vectors as orthonormal columns `[d, count]`.
 
-    They are eigenvectors of the covariance, computed from the Gram matrix of the n examples, (X X^T) a = l a, as
-    X^T a / sqrt(l). Each has the sign with which its largest entry is positive.
+    They are the eigenvectors of the covariance. Where there are fewer examples than features they come from the Gram
+    matrix of the examples: X X^T a = l a gives X^T a / sqrt(l). Each has the sign with which its largest entry is
+    positive.
 
     Args:
       x: `[n, d]`, float64.
@@ -149,11 +150,12 @@ def principal(x: np.ndarray, count: int) -> np.ndarray:
       UsageError: where examples vary in fewer directions.
     """
     centred = x - x.mean(axis=0)
-    values, combinations = np.linalg.eigh(centred @ centred.T)  # [n], [n, n]; ascending
-    values, combinations = values[::-1][:count], combinations[:, ::-1][:, :count]
+    wide = len(x) < x.shape[1]
+    values, vectors = np.linalg.eigh(centred @ centred.T if wide else centred.T @ centred)  # ascending
+    values, vectors = values[::-1][:count], vectors[:, ::-1][:, :count]
     if len(values) < count or values[-1] <= 1e-9 * max(float(values[0]), 1e-30):
-        raise UsageError(f"inputs vary in fewer than the {count} directions that are asked for.")
-    directions = centred.T @ (combinations / np.sqrt(values))  # [d, count]
+        raise UsageError(f"inputs vary in fewer directions than the {count} that are asked for.")
+    directions = centred.T @ (vectors / np.sqrt(values)) if wide else vectors  # [d, count]
     largest = directions[np.abs(directions).argmax(axis=0), np.arange(count)]
     return np.asarray(directions * np.sign(largest))
 

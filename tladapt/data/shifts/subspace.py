@@ -48,7 +48,7 @@ class SubspaceShift(InputShift):
         raise NotImplementedError("subspace_shift measures mean and planes on a scenario: use shifted(scenario).")
 
     def mover(self, scenario: Scenario) -> Mover:
-        """Return the map, with mean and principal planes of at most 500 inputs of the side that is shifted."""
+        """Return the map, with mean and principal planes of at most 300 inputs of the side that is shifted."""
         seen = sample(scenario, self.of)  # [m, d]
         features, count = seen.shape[1], 2 * self.planes
         if count > features:
