@@ -151,11 +151,11 @@ def principal(x: np.ndarray, count: int) -> np.ndarray:
     """
     centred = x - x.mean(axis=0)
     wide = len(x) < x.shape[1]
-    values, vectors = np.linalg.eigh(centred @ centred.T if wide else centred.T @ centred)  # ascending
-    values, vectors = values[::-1][:count], vectors[:, ::-1][:, :count]
+    values, found = np.linalg.eigh(centred @ centred.T if wide else centred.T @ centred)  # ascending
+    values, found = values[::-1][:count], found[:, ::-1][:, :count]
     if len(values) < count or values[-1] <= 1e-9 * max(float(values[0]), 1e-30):
         raise UsageError(f"inputs vary in fewer directions than the {count} that are asked for.")
-    directions = centred.T @ (vectors / np.sqrt(values)) if wide else vectors  # [d, count]
+    directions = centred.T @ (found / np.sqrt(values)) if wide else found  # [d, count]
     largest = directions[np.abs(directions).argmax(axis=0), np.arange(count)]
     return np.asarray(directions * np.sign(largest))
 
