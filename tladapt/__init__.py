@@ -32,6 +32,7 @@ __all__ = [
     "run",
     "run_seeds",
     "select",
+    "shifts",
     "testing",
     "training",
 ]
@@ -53,11 +54,12 @@ _HOMES = {
     "run": "tladapt.training",
     "run_seeds": "tladapt.training",
     "select": "tladapt.training",
+    "shifts": "tladapt.data",
 }
 
 if TYPE_CHECKING:  # the same, for type checkers and editors, which do not run `__getattr__`
     from tladapt import callbacks, data, evaluation, losses, methods, models, penalties, reporting, testing, training
-    from tladapt.data import Domain, Scenario, load
+    from tladapt.data import Domain, Scenario, load, shifts
     from tladapt.evaluation import Validator
     from tladapt.evaluation.doctor import doctor
     from tladapt.methods import Method

@@ -58,6 +58,7 @@ def test_version():
         ),
         ("backbones", ("--backbone.widths 32,64,128", "lenet")),
         ("data", ("domains: scans -> photo", "classes: 10", "licence: ", "files: none needed", "FILE.npz")),
+        ("shifts", ("angle=VALUE", "severity=3", "label_shift  ", "--shift rotation:angle=30+contrast")),
         ("validators", ("im  ", "source_accuracy")),
         ("recipes", ("--recipe.batchnorm joint", "batchnorm=separate", "per_domain  forward=separate")),
         ("penalties", ("--penalty.classifier true",)),

@@ -31,7 +31,10 @@ MISTAKES = {
     "data directory": (["train", "--data", "mnist-usps", "--data-dir", "/nowhere"], "there is no such folder"),
     "no data directory": (["train", "--data", "mnist-usps"], "give --data-dir DIR"),
     "kind": (["list", "method"], "Did you mean 'methods'?"),
-    "no kind": (["list"], "methods|backbones|data|validators|recipes|penalties|augmentations|scores is missing."),
+    "no kind": (
+        ["list"],
+        "methods|backbones|data|shifts|validators|recipes|penalties|augmentations|scores is missing.",
+    ),
     "no data": (["train"], "--data NAME is missing: A scenario by name;"),
     "no value": (["train", "--data", "TOY", "--steps"], "'--steps' requires an argument"),
     "no field's value": (

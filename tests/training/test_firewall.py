@@ -15,6 +15,7 @@ import pytest
 import tladapt
 from tests.training import problems
 from tladapt.data import Domain, Scenario
+from tladapt.data.shifts import shift_scenario
 from tladapt.training.assemble import Assembly, assemble
 from tladapt.training.passes import Parts
 
@@ -45,6 +46,21 @@ def test_permuting_the_labels_of_the_target_changes_no_training_number(name: str
         assert first.metrics[key] == second.metrics[key]
     # The test is worth something only where the labels do change what the evaluator sees.
     assert first.metrics["target/accuracy"] != second.metrics["target/accuracy"]
+
+
+@pytest.mark.parametrize("shift", ["subspace_shift:angle=50+covariate_shift", "concept_shift:first=a,second=b"])
+def test_a_shift_opens_no_way_to_the_labels(shift: str) -> None:
+    """Inputs are shifted without a look at labels; changed labels of the target change no training number."""
+    config = problems.config("dann", steps=10, evaluations=1)
+    made = [shift_scenario(each, shift) for each in (problems.scenario(), permuted(problems.scenario()))]
+    np.testing.assert_array_equal(made[0].target.x, made[1].target.x)
+    assert (made[0].test.y != made[1].test.y).any()
+    first, second = (tladapt.run(config, each) for each in made)
+    assert not problems.differing(first.weights._asdict(), second.weights._asdict())
+    if shift.startswith("concept"):
+        plain = tladapt.run(config, problems.scenario())
+        assert not problems.differing(first.weights._asdict(), plain.weights._asdict())
+        assert first.metrics["target/accuracy"] != plain.metrics["target/accuracy"]
 
 
 def reachable(thing: Any, seen: set[int]) -> Iterator[np.ndarray]:

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from tladapt.cli.compiled import keep_compiled
-from tladapt.cli.options import OneOf, Options, Whole, WithFields, given_fields
+from tladapt.cli.options import OneOf, Options, Whole, WithFields, given_fields, shift_option
 
 GROUPS = ("data", "backbone", "recipe", "batchnorm", "validator")
 EPILOG = """\b
@@ -63,6 +63,7 @@ class Shard(click.ParamType):
 @click.option("--seed", default=0, show_default=True, type=Whole(0), metavar="N", help="The first seed.")
 @click.option("--out", metavar="DIR", help="The folder of the grid.  [default: runs/bench-NAME]")
 @click.option("--data-dir", metavar="DIR", help="Where data sets are; or set TLADAPT_DATA.")
+@shift_option()
 @click.option(
     "--jobs",
     default="auto",

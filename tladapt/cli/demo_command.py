@@ -24,9 +24,12 @@ STEPS = 1000  # with the network and the recipe below, fixed on data seeds 100 t
 @click.option(
     "--methods", default=",".join(METHODS), show_default=True, metavar="NAMES", help="Methods, separated by commas."
 )
+@click.option("--shift", metavar="NAME[:OPTION=VALUE,...]", help="Synthetic shift on top: 'tladapt list shifts'.")
 @click.option("--no-figures", is_flag=True, help="Leave the figures out.")
 @as_json()
-def command(out: str, seeds: int, steps: int, data_seed: int, methods: str, no_figures: bool, as_json: bool) -> None:
+def command(
+    out: str, seeds: int, steps: int, data_seed: int, methods: str, shift: str | None, no_figures: bool, as_json: bool
+) -> None:
     """Train each method on digits-photo (scans to digits on photographs), and print an honest table.
 
     Finished runs in the folder are kept, unfinished ones go on.
@@ -36,12 +39,12 @@ def command(out: str, seeds: int, steps: int, data_seed: int, methods: str, no_f
     keep_compiled()
     import tladapt
     from tladapt.cli.progress import Progress
-    from tladapt.cli.train_command import draw
+    from tladapt.cli.train_command import draw, file_name
     from tladapt.reporting import write_report
 
     configs = _configs(methods, steps)
-    scenario = tladapt.load("digits-photo", seed=data_seed)
-    place = Path(out) / f"data{data_seed}-steps{steps}"
+    scenario = tladapt.load("digits-photo", seed=data_seed, shift=shift)
+    place = Path(out) / f"data{data_seed}-steps{steps}{file_name(scenario.name.removeprefix('digits-photo'))}"
     folders: list[Path] = []
     training = 0.0
     for name, config in configs.items():

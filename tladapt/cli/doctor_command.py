@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from tladapt.cli.options import WithFields, as_json, given_fields
+from tladapt.cli.options import WithFields, as_json, given_fields, shift_option
 
 STYLES = {"stop": "bold red", "warn": "yellow", "note": "cyan"}
 EPILOG = """\b
@@ -25,6 +25,7 @@ Examples:
     help="A scenario by name; an .npz file, folder or list; tfds:NAME.",
 )
 @click.option("--data-dir", metavar="DIR", help="Where data sets are; or set TLADAPT_DATA.")
+@shift_option()
 @click.option("--out", metavar="FILE", help="A picture (.png) of samples of both domains.")
 @as_json()
 @click.pass_context

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from tladapt.cli.compiled import keep_compiled
-from tladapt.cli.options import WithFields, as_json, given_fields
+from tladapt.cli.options import WithFields, as_json, given_fields, shift_option
 
 
 @click.command(name="eval", cls=WithFields, groups=("data",))
@@ -15,6 +15,7 @@ from tladapt.cli.options import WithFields, as_json, given_fields
 @click.option("--which", default="last", show_default=True, help="last, chosen, oracle, or a step with a checkpoint.")
 @click.option("--data", metavar="NAME", help="Other data than the run's own; its test set is used.")
 @click.option("--data-dir", metavar="DIR", help="Where data sets are; or set TLADAPT_DATA.")
+@shift_option()
 @as_json()
 @click.pass_context
 def command(ctx: click.Context, folder: str, which: str, data: str | None, data_dir: str | None, as_json: bool) -> None:

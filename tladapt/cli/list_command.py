@@ -13,6 +13,7 @@ KINDS = {
     "methods": "method",
     "backbones": "backbone",
     "data": "data",
+    "shifts": "shift",
     "validators": "validator",
     "recipes": "recipe",
     "penalties": "penalty",
@@ -38,6 +39,8 @@ def command(kind: str, as_json: bool, data_dir: str | None) -> None:
     lines = _recipes(entries) if kind == "recipes" else _entries(entries, KINDS[kind])
     if kind == "augmentations":
         lines += ["", *_wrapped("Together:", '--recipe.augment "flip+rotation(degrees=10)" mirrors, then turns.')]
+    if kind == "shifts":
+        lines += ["", *_wrapped("Together:", "--shift rotation:angle=30+contrast:severity=2,of=source does both.")]
     plain = False if os.environ.get("NO_COLOR") else None
     click.echo("\n".join(line.rstrip() for line in lines), color=plain)
 
@@ -62,7 +65,7 @@ def _options(options: list[dict[str, Any]], group: str) -> list[str]:
     rows = []
     for option in options:
         choices = f" One of: {option['type']}." if option["choices"] else ""
-        typed = f"{option['name']}={option['shown']}" if group == "augmentation" else None
+        typed = f"{option['name']}={option['shown']}" if group in ("augmentation", "shift") else None
         rows.append((typed or f"--{group}.{option['name']} {option['shown']}", f"{option['help']}{choices}"))
     if rows:
         formatter.write_dl(rows, col_max=34)

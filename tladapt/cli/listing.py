@@ -18,8 +18,8 @@ def listing(kind: str, data_dir: str | None = None) -> list[Record]:
     """Return the entries of one kind: name, summary, and options with type, default and help.
 
     Args:
-      kind: "methods", "backbones", "data", "validators", "recipes", "penalties", "augmentations" or "scores" (of
-        transferability).
+      kind: "methods", "backbones", "data", "shifts", "validators", "recipes", "penalties", "augmentations" or "scores"
+        (of transferability).
       data_dir: where data sets are, for "data"; None: the variable TLADAPT_DATA.
     """
     if kind == "data":
@@ -36,7 +36,13 @@ def listing(kind: str, data_dir: str | None = None) -> list[Record]:
 
         return [{"name": name, "summary": TRANSFERABILITY[name].summary, "options": []} for name in TRANSFERABILITY]
     if kind == "backbones":
-        return _backbones()
+        from tladapt.models import BACKBONES
+
+        return _families(BACKBONES)
+    if kind == "shifts":
+        from tladapt.data.shifts import SHIFTS
+
+        return sorted(_families(SHIFTS), key=lambda record: record.get("family", ""))
     registry: Any
     if kind == "methods":
         from tladapt.methods import METHODS as registry
@@ -49,13 +55,11 @@ def listing(kind: str, data_dir: str | None = None) -> list[Record]:
     ]
 
 
-def _backbones() -> list[Record]:
-    """Return the backbones; those that are one architecture with other defaults share a "family"."""
-    from tladapt.models import BACKBONES
-
+def _families(registry: Any) -> list[Record]:
+    """Return registered dataclasses; those with the same options, and perhaps other defaults, share a "family"."""
     found = []
-    for name in BACKBONES:
-        kind = BACKBONES[name]
+    for name in registry:
+        kind = registry[name]
         record: Record = {"name": name, "summary": _summary(kind), "options": options(kind)}
         if family := getattr(kind, "family", ""):
             record["family"] = family
@@ -86,6 +90,9 @@ def _summary(kind: Any) -> str:
 def options(kind: type, values: Mapping[str, Any] | None = None) -> list[Record]:
     """Return the fields of a dataclass; `values` stand in for defaults."""
     hints = typing.get_type_hints(kind)
+    bare = dataclasses.MISSING
+    fields_of = dataclasses.fields(kind)
+    needed = {field.name for field in fields_of if field.default is bare and field.default_factory is bare}
     found = []
     for info in fields.describe_fields(kind):
         value = info.default if values is None else values[info.name]
@@ -94,7 +101,7 @@ def options(kind: type, values: Mapping[str, Any] | None = None) -> list[Record]
                 "name": info.name,
                 "type": info.type,
                 "default": describe(value),
-                "shown": _preset(value),
+                "shown": "VALUE" if values is None and info.name in needed else _preset(value),
                 "choices": [str(choice) for choice in typing.get_args(hints[info.name])]
                 if typing.get_origin(hints[info.name]) is typing.Literal
                 else [],

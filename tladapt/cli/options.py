@@ -136,6 +136,20 @@ def whole(name: str, default: int, text: str, *, least: int = 1) -> Callable[[An
     return click.option(name, default=default, show_default=True, type=Whole(least), metavar="N", help=text)
 
 
+def shift_option() -> Callable[[Any], Any]:
+    """Return the decorator of `--shift`, which becomes `--data.shift`: an option of `tladapt.load` as the others."""
+
+    def keep(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+        data = given_fields(ctx)["data"]
+        if value is not None and "shift" in data:
+            raise click.UsageError(f"{param.opts[0]} and --data.shift are one option; give it once.", ctx)
+        if value is not None:
+            data["shift"] = value
+
+    text = "Synthetic shift, such as rotation:angle=30; several joined by +. 'tladapt list shifts' shows them."
+    return click.option("--shift", metavar="NAME[:OPTION=VALUE,...]", expose_value=False, callback=keep, help=text)
+
+
 def as_json() -> Callable[[Any], Any]:
     """Return the decorator of `--json`."""
     return click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")

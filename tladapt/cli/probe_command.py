@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from tladapt.cli.compiled import keep_compiled
-from tladapt.cli.options import OneOf, WithFields, as_json, given_fields, whole
+from tladapt.cli.options import OneOf, WithFields, as_json, given_fields, shift_option, whole
 from tladapt.cli.sources import model_options
 
 EPILOG = """\b
@@ -24,6 +24,7 @@ Examples:
     "--data", required=True, metavar="NAME", help="A scenario by name; an .npz file, folder or list; tfds:NAME."
 )
 @click.option("--data-dir", metavar="DIR", help="Where data sets are; or set TLADAPT_DATA.")
+@shift_option()
 @model_options
 @click.option("--strength", type=float, metavar="C", help="Of the linear probe.  [default: chosen on held-out source]")
 @click.option("--plain", is_flag=True, help="Features as they are: the linear probe does not standardise them.")

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from tladapt.cli.compiled import keep_compiled
-from tladapt.cli.options import WithFields, as_json, given_fields, whole
+from tladapt.cli.options import WithFields, as_json, given_fields, shift_option, whole
 from tladapt.cli.sources import model_options
 
 _WIDE = 100  # columns that a table of all scores needs
@@ -28,6 +28,7 @@ Examples:
     "--data", required=True, metavar="NAME", help="A scenario by name; an .npz file, folder or list; tfds:NAME."
 )
 @click.option("--data-dir", metavar="DIR", help="Where data sets are; or set TLADAPT_DATA.")
+@shift_option()
 @model_options
 @click.option("--scores", metavar="NAMES", help="Which, separated by commas, or all.  [default: one of each idea]")
 @whole("--limit", 5000, "At most this many examples, evenly thinned.", least=2)

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from tladapt.cli.compiled import keep_compiled
-from tladapt.cli.options import WithFields, as_json, given_fields
+from tladapt.cli.options import WithFields, as_json, given_fields, shift_option
 
 
 @click.command(name="select", cls=WithFields, groups=("data",))
@@ -17,6 +17,7 @@ from tladapt.cli.options import WithFields, as_json, given_fields
 @click.option("--out", metavar="FILE", help="Also write every checkpoint with all its scores to a .csv file.")
 @click.option("--data", metavar="NAME", help="The runs' data, where its name in their folders does not lead to it.")
 @click.option("--data-dir", metavar="DIR", help="Where data sets are; or set TLADAPT_DATA.")
+@shift_option()
 @as_json()
 @click.pass_context
 def command(

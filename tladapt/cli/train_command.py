@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from tladapt.cli.compiled import keep_compiled
-from tladapt.cli.options import DeviceCount, OneOf, Options, Whole, WithFields, given_fields, whole
+from tladapt.cli.options import DeviceCount, OneOf, Options, Whole, WithFields, given_fields, shift_option, whole
 from tladapt.cli.parts import GROUPS
 
 EPILOG = """\b
@@ -21,6 +21,7 @@ Fields of the parts are options, too:
 \b
 Examples:
   tladapt train --data digits-photo --method dann
+  tladapt train --data digits-photo --shift gaussian_noise:severity=3
   tladapt train --data mnist-usps --data-dir ~/data --method mcd
   tladapt train --data pictures --data.source amazon --data.target webcam
 """
@@ -49,6 +50,7 @@ Examples:
 @click.option("--devices", type=DeviceCount(), metavar="N|all", help="Split each batch over N devices.  [default: 1]")
 @click.option("--out", metavar="DIR", help="The run's folder.  [default: runs/DATA-METHOD-seedN]")
 @click.option("--data-dir", metavar="DIR", help="Where data sets are; or set TLADAPT_DATA.")
+@shift_option()
 @click.option(
     "--recipe",
     default="auto",
@@ -131,12 +133,14 @@ def config_of(given: dict[str, Any], options: Options) -> Any:
 
 def default_out(scenario: str, method: str, seed: int | None) -> Path:
     """Return the folder of a run that was given none; without a seed, that of several runs."""
+    return Path("runs") / f"{file_name(scenario).strip('_')}-{method}{'' if seed is None else f'-seed{seed}'}"
+
+
+def file_name(text: str) -> str:
+    """Return a text with what is no letter, digit, point or dash as one underscore."""
     import re
 
-    return (
-        Path("runs")
-        / f"{re.sub(r'[^A-Za-z0-9.-]+', '_', scenario).strip('_')}-{method}{'' if seed is None else f'-seed{seed}'}"
-    )
+    return re.sub(r"[^A-Za-z0-9.-]+", "_", text)
 
 
 def train(given: dict[str, Any], options: Options) -> list[Any]:

@@ -9,6 +9,7 @@ from tladapt.data.domain import Domain, Labelled, RandomAccess, Scenario, Unlabe
 from tladapt.data.texts import Texts, Tokenizer, tokenized
 
 if TYPE_CHECKING:
+    from tladapt.data import shifts
     from tladapt.data.augment import AUGMENTATIONS
     from tladapt.data.catalogue import SCENARIOS, ScenarioEntry, entry_type, load
     from tladapt.data.sampling import Feed, examples, feed, permutation, positions
@@ -31,6 +32,7 @@ __all__ = [
     "load",
     "permutation",
     "positions",
+    "shifts",
     "tokenized",
 ]
 
@@ -42,6 +44,8 @@ _LATER = {
 
 
 def __getattr__(name: str) -> Any:
+    if name == "shifts":
+        return importlib.import_module("tladapt.data.shifts")
     if name in _LATER:
         return getattr(importlib.import_module(f"tladapt.data.{_LATER[name]}"), name)
     raise AttributeError(f"module 'tladapt.data' has no attribute {name!r}")

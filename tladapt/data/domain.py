@@ -315,6 +315,35 @@ class Scenario:
         twin.is_oracle = True
         return twin
 
+    def with_domains(self, change: Callable[[str, Domain], Domain]) -> Scenario:
+        """Return the same problem with other domains: examples taken away, moved, or labelled otherwise.
+
+        Args:
+          change: gets the role of a domain ("source/0", "source/1", ..., "validation", "target", "test") and the
+            domain, and returns another. The target comes with its labels, where it has any: this makes a problem, and
+            does not train on one. A target that is its own test set (one array of inputs) is changed once.
+        """
+        own = self._oracle_labels
+        target, test = dataclasses.replace(self.target, y=own), self.test
+        if test is not None and test.x is self.target.x and (own is None or np.array_equal(own, test.y)):
+            test = change("target", test)
+            target = test if own is not None else test.unlabelled()
+        else:
+            target = change("target", target)
+            test = None if test is None else change("test", test)
+        twin = Scenario(
+            [change(f"source/{place}", domain) for place, domain in enumerate(self.source)],
+            target,
+            test,
+            validation=None if self.validation is None else change("validation", self.validation),
+            classes=self.classes,
+            name=self.name,
+            task=self.task,
+            origin=self.origin,
+        )
+        twin.is_oracle = self.is_oracle
+        return twin
+
     def with_inputs(self, change: Callable[[Any, str], Any]) -> Scenario:
         """Return the same problem with other inputs: token ids for texts, features for pictures.
 

@@ -28,6 +28,7 @@ from tladapt.data.catalogue.own_images import ImageFolder, ImageLists
 from tladapt.data.catalogue.pairs import PairEntry
 from tladapt.data.catalogue.prepared import Prepared
 from tladapt.data.domain import Scenario
+from tladapt.data.shifts import Shifts, read_shifts, shift_scenario
 from tladapt.errors import MissingDataError, UnknownNameError, UsageError
 
 __all__ = [
@@ -103,7 +104,13 @@ def entry_type(name: str | os.PathLike[str], data_dir: str | os.PathLike[str] | 
     return _resolve(os.fspath(name), data_dir)[0]
 
 
-def load(name: str | os.PathLike[str], data_dir: str | os.PathLike[str] | None = None, **options: Any) -> Scenario:
+def load(
+    name: str | os.PathLike[str],
+    data_dir: str | os.PathLike[str] | None = None,
+    *,
+    shift: Shifts = None,
+    **options: Any,
+) -> Scenario:
     """Return an adaptation problem by name, or from own files.
 
     Registered: the names in `SCENARIOS`; one with several domains takes a pair of them behind a colon, as in
@@ -114,12 +121,14 @@ def load(name: str | os.PathLike[str], data_dir: str | os.PathLike[str] | None =
     * `load("source.txt", target="target.txt")`: list files, "path label" a line (`ImageLists`);
     * `load("tfds:first", target="tfds:second")`: prepared TFDS sets, read without TensorFlow (`Prepared`).
 
-    Options may stand in the name too: `"pictures?source=amazon&target=webcam"`.
+    Options may stand in the name too: `"pictures?source=amazon&target=webcam"`, `"digits-photo?shift=inverse"`.
 
     Args:
       name: a registered name, a path, or tfds:NAME; a registered name goes before a path of that name.
       data_dir: where released files are; None: the variable TLADAPT_DATA. Relative paths of own data that are not found
         from the current folder are looked for in it.
+      shift: synthetic shifts of the problem, from `tladapt.shifts`: text such as "rotation:angle=30", several joined by
+        a plus sign, or objects. The name of the scenario says it.
       **options: the fields of the entry.
 
     Returns:
@@ -127,17 +136,22 @@ def load(name: str | os.PathLike[str], data_dir: str | os.PathLike[str] | None =
 
     Raises:
       UnknownNameError: for a name that is neither registered nor a path; the message lists the close ones.
-      UsageError: for an option that the entry has not, a value that it cannot take, or two pairs at once.
+      UsageError: for an option that the entry has not, a value that it cannot take, two pairs at once, or a shift that
+        does not go with the problem.
       MissingDataError, DamagedDataError: for files.
 
     >>> load("digits-photo", seed=3)
     Scenario('digits-photo': scans[800] -> photo[2000], 10 classes)
+    >>> load("digits-photo", shift="missing_classes:classes=8,9")
+    Scenario('digits-photo+missing_classes:classes=8,9': scans[800] -> photo[1600], 10 classes)
     """
     called = os.fspath(name)
     kind, given = _resolve(called, data_dir)
     if "pair" in given and options.get("pair", given["pair"]) != given["pair"]:
         raise UsageError(f"{called!r} names a pair, and the option pair={options['pair']!r} names another. Give one.")
+    in_name = given.pop("shift", "").replace(" ", "+")  # what stands behind a question mark has a space for a plus
+    shifts = read_shifts(in_name if shift is None else shift)
     entry = build(kind, {**given, **options}, called=called)
     scenario = entry.load(data_dir)
     scenario.origin = {"name": called, "options": dataclasses.asdict(entry), **scenario.origin}
-    return scenario
+    return shift_scenario(scenario, shifts)
