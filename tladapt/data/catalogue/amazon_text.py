@@ -8,7 +8,7 @@ import os
 import re
 import tarfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import ClassVar
 
@@ -105,6 +105,11 @@ class AmazonText(PairEntry):
     summary: ClassVar[str] = "reviews of 4 kinds of goods as text, 12 pairs: 2,000 labelled, tested on all target"
     domains: ClassVar[tuple[str, ...]] = DOMAINS
     classes: ClassVar[tuple[str, ...]] = CLASSES
+    metric: ClassVar[str] = "accuracy"
+    protocol: ClassVar[str] = (
+        "All labelled reviews of a domain are the source, all of another the target and the test set (transductive)."
+    )
+    sizes: ClassVar[Mapping[str, int]] = dict.fromkeys(DOMAINS, len(CLASSES) * RELEASED)
     licence: ClassVar[str] = "no explicit one; for research, cite Blitzer et al. 2007."
     obtain: ClassVar[str] = TEXT.obtain
     releases: ClassVar[tuple[Release, ...]] = (TEXT,)

@@ -39,6 +39,7 @@ MNIST = Release(
     },
     folders=("mnist", "MNIST/raw", "mnist/MNIST/raw", "mnist/raw", "MNIST", "."),
     obtain="https://ossci-datasets.s3.amazonaws.com/mnist/ (torchvision's mirror of http://yann.lecun.com/exdb/mnist/)",
+    tfds="mnist",
 )
 # The released .gz, then its unpacked content.
 MNIST_SHA256 = {

@@ -31,6 +31,8 @@ class Release:
     """Where the files are looked for, relative to the data directory; the first is where messages put them."""
     obtain: str
     """Where to get them."""
+    tfds: str = ""
+    """The set's name in TensorFlow Datasets, where that has it."""
 
 
 def data_directory(data_dir: str | os.PathLike[str] | None) -> Path | None:
@@ -88,6 +90,10 @@ def locate(
                 f"    put it into: {(root or Path('DATA_DIR')) / release.folders[0]}\n"
                 f"    {'looked in' if root else 'or into'}: "
                 f"{', '.join(release.folders)} (in the data directory)"
+                + (
+                    f"\n    TFDS has it, too: prepared as array_record, it is read as tfds:{release.tfds}"
+                    * bool(release.tfds)
+                )
             )
     if not complaints:
         return found

@@ -6,7 +6,7 @@ import dataclasses
 import os
 import zipfile
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
 
@@ -120,6 +120,11 @@ class OfficeCaltech10(PairEntry):
     summary: ClassVar[str] = "10 kinds of office things, 4 domains, 12 pairs: all source labelled, tested on all target"
     domains: ClassVar[tuple[str, ...]] = DOMAINS
     classes: ClassVar[tuple[str, ...]] = CLASSES
+    metric: ClassVar[str] = "accuracy"
+    protocol: ClassVar[str] = (
+        "All examples of a domain are the labelled source, all of another the target and the test set (transductive)."
+    )
+    sizes: ClassVar[Mapping[str, int]] = {name: sum(counts) for name, counts in COUNTS.items()}
     licence: ClassVar[str] = "none stated; Office-31 and Caltech-256 are given out for research."
     obtain: ClassVar[str] = IMAGES.obtain
     releases: ClassVar[tuple[Release, ...]] = (IMAGES,)
