@@ -84,16 +84,14 @@ def locate(
         found.append(have)
         missing = [names[0] for key, names in release.files.items() if key not in have]
         if missing:
+            also = f"\n    TFDS has it, too: prepared as array_record, it is read as tfds:{release.tfds}"
             complaints.append(
                 f"  {release.title}: {', '.join(missing)}\n"
                 f"    get it from: {release.obtain}\n"
                 f"    put it into: {(root or Path('DATA_DIR')) / release.folders[0]}\n"
                 f"    {'looked in' if root else 'or into'}: "
                 f"{', '.join(release.folders)} (in the data directory)"
-                + (
-                    f"\n    TFDS has it, too: prepared as array_record, it is read as tfds:{release.tfds}"
-                    * bool(release.tfds)
-                )
+                f"{also if release.tfds else ''}"
             )
     if not complaints:
         return found
