@@ -98,7 +98,7 @@ def test_one_entry_is_shown_whole(monkeypatch):
     said = call("list", "data", "office-caltech10-surf")
     assert said.status == 0
     for text in (
-        "domains: any two of amazon 958, caltech10 1,123, dslr 157, webcam 295;",
+        "domains: amazon 958, caltech10 1,123, dslr 157, webcam 295; 12 pairs",
         *("classes: 10 (backpack, bike", "metric: accuracy", "split: All", "licence: none stated", "files: no data"),
         *("obtain: https", "--data.normalize zscore"),
     ):

@@ -139,7 +139,7 @@ def _facts(entry: dict[str, Any]) -> dict[str, str]:
         return {}
     sizes = [f"{name} {entry['sizes'][name]:,}" if name in entry["sizes"] else name for name in entry["domains"]]
     if entry["pairs"]:
-        pairs = f"any two of {', '.join(sizes)}; {len(entry['pairs'])} pairs, {entry['name']}:{entry['pairs'][0]} ..."
+        pairs = f"{', '.join(sizes)}; {len(entry['pairs'])} pairs, such as {entry['name']}:{entry['pairs'][0]}"
     else:
         pairs = " -> ".join(sizes)
     names = ", ".join(entry["class_names"][:12]) + (" ..." if len(entry["class_names"]) > 12 else "")
