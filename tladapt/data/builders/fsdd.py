@@ -27,7 +27,7 @@ PER_DIGIT = 50
 """Recordings of each digit by each speaker, as released."""
 RECORDINGS = Release(
     title="Free Spoken Digit Dataset",
-    files={"recordings": ("fsdd_recordings.tar.xz", "recordings", "v1.0.10.tar.gz")},
+    files={"recordings": ("recordings", "fsdd_recordings.tar.xz", "v1.0.10.tar.gz")},
     folders=("fsdd", "free-spoken-digit-dataset", "free-spoken-digit-dataset-master", "."),
     obtain="https://github.com/Jakobovski/free-spoken-digit-dataset (its folder recordings/, 3,000 wav files)",
 )

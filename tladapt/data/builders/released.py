@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import inspect
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -13,7 +12,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 import tensorflow_datasets as tfds
 
-from tladapt.data.catalogue.files import Release, locate, sha256
+from tladapt.data.catalogue.files import Release, checksum, locate
 
 log = logging.getLogger(__name__)
 Watcher = Callable[[int, int, str], None]
@@ -32,16 +31,6 @@ class Part(NamedTuple):
 def _taken() -> frozenset[str]:
     """Return the names that TFDS knew before these builders came."""
     return frozenset(tfds.list_builders(with_community_datasets=False))
-
-
-def checksum(path: Path) -> str:
-    """Return the sha256 of a file; of a folder, that of the names and checksums of the files below it."""
-    if path.is_file():
-        return sha256(path)
-    digest = hashlib.sha256()
-    for file in sorted(file for file in path.rglob("*") if file.is_file()):
-        digest.update(f"{file.relative_to(path).as_posix()} {sha256(file)}\n".encode())
-    return digest.hexdigest()
 
 
 class Released(tfds.core.GeneratorBasedBuilder, skip_registration=True):

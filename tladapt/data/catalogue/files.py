@@ -111,6 +111,16 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def checksum(path: Path) -> str:
+    """Return the sha256 of a file; of a folder, that of the names and checksums of the files below it."""
+    if path.is_file():
+        return sha256(path)
+    digest = hashlib.sha256()
+    for file in sorted(file for file in path.rglob("*") if file.is_file()):
+        digest.update(f"{file.relative_to(path).as_posix()} {sha256(file)}\n".encode())
+    return digest.hexdigest()
+
+
 def damaged(path: Path | str, what: str) -> DamagedDataError:
     """Return the error for a file that is there and cannot be trusted."""
     return DamagedDataError(f"{path} {what}. Fetch it again, or remove it if it is something else.")
