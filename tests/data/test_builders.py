@@ -262,6 +262,20 @@ def test_the_command_makes_every_config_and_says_where(root, tmp_path):
     assert json.loads(said.out)[0]["was_there"] is True and not said.err
 
 
+def test_tfds_makes_a_set_by_its_name(root, tmp_path, monkeypatch):
+    monkeypatch.setenv("TLADAPT_DATA", str(root))
+    option = {"file_format": "array_record", "verify": False}
+    tfds.builder("usps", data_dir=str(tmp_path / "a"), **option).download_and_prepare()
+    monkeypatch.delenv("TLADAPT_DATA")
+    surf = tfds.builder("office_caltech10_surf/webcam", data_dir=str(tmp_path / "a"), **option)
+    with pytest.raises(MissingDataError, match=r"the TFDS set 'office_caltech10_surf' needs files"):
+        surf.download_and_prepare()
+    surf.download_and_prepare(download_config=tfds.download.DownloadConfig(manual_dir=str(root)))
+    assert len(tfds.data_source("office_caltech10_surf/webcam", split="train", data_dir=str(tmp_path / "a"))) == 11
+    source = tfds.data_source("usps", split="train[:50%]", data_dir=str(tmp_path / "a"))
+    assert len(source) == 6 and source[0]["image"].shape == (16, 16, 1)
+
+
 def interrupted(done: int, total: int, what: str) -> None:
     if what.endswith("test"):
         raise KeyboardInterrupt
