@@ -318,7 +318,7 @@ def test_mistakes_in_words(root, tmp_path):
         prepare("fsdd/teo", root, tmp_path)
     with pytest.raises(DamagedDataError, match=r"usps\.h5 can be read but is not the released file"):
         prepare("usps", root, tmp_path)
-    with pytest.raises(DamagedDataError, match=r"theo has \[3, 0, 0, 3.* recordings of the digits, not 50"):
+    with pytest.raises(DamagedDataError, match="has 36 recordings that are not the released ones"):
         prepare("fsdd/theo", root, tmp_path)
     (tmp_path / "empty").mkdir()
     said = call("data", "prepare", "usps", "--data-dir", tmp_path / "empty", "--out", tmp_path / "out")
