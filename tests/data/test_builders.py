@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bz2
+import importlib.util
 import io
 import json
 import logging
@@ -29,7 +30,7 @@ from tladapt.data.builders import BUILDERS, Released, prepare
 from tladapt.data.builders.fsdd import SPEAKERS
 from tladapt.data.catalogue import amazon_reviews, digit_files, office_caltech10
 from tladapt.data.catalogue.files import checksum, sha256
-from tladapt.errors import DamagedDataError, MissingDataError, UnknownNameError, UsageError
+from tladapt.errors import DamagedDataError, MissingDataError, MissingPackageError, UnknownNameError, UsageError
 
 RNG = np.random.default_rng(0)
 SETS = (
@@ -331,6 +332,15 @@ def test_mistakes_in_words(root, tmp_path):
     assert said.status == 2 and "Did you mean 'prepare'" in said.err
     with pytest.raises(MissingDataError, match=r"Prepare it first, from the released files: tladapt data prepare usps"):
         load("tfds:usps", tmp_path, target="tfds:mnist_m")
+
+
+def test_without_array_record_its_name_is_said(root, monkeypatch):
+    found = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "array_record" else found(name))
+    with pytest.raises(MissingPackageError, match=r"preparing usps needs array_record.*pip install array_record"):
+        prepare("usps", root)
+    with pytest.raises(MissingPackageError, match=r"tfds:usps needs array_record"):
+        load("tfds:usps", root, target="tfds:mnist_m", size=16)
 
 
 def test_a_name_that_tfds_has_stays_its_own(caplog):

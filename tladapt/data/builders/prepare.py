@@ -21,6 +21,7 @@ from tladapt.data.builders.fsdd import Fsdd
 from tladapt.data.builders.office_caltech10 import OfficeCaltech10, OfficeCaltech10Surf
 from tladapt.data.builders.released import Released, Watcher
 from tladapt.data.catalogue.files import data_directory
+from tladapt.data.catalogue.prepared import require_array_record
 from tladapt.errors import MissingDataError, UnknownNameError, UsageError
 from tladapt.registry import suggest
 
@@ -78,12 +79,14 @@ def prepare(
       UnknownNameError: for a name or a config that there is not; the message lists the close ones.
       MissingDataError, DamagedDataError: for files.
       UsageError: where `out` cannot be written.
+      MissingPackageError: without array_record.
 
     Example:
       >>> prepare("mnist")
       Traceback (most recent call last):
       tladapt.errors.UnknownNameError: TFDS has 'mnist' itself: ...
     """
+    require_array_record(f"preparing {name}")
     stem, _, config = name.partition("/")
     builder = BUILDERS.get(stem.replace("-", "_"))
     if builder is None:

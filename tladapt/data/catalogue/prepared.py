@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import os
 import re
 from collections.abc import Sequence
@@ -30,6 +31,18 @@ def _roots(data_dir: str | os.PathLike[str] | None) -> list[Path]:
     if own := os.environ.get("TFDS_DATA_DIR"):
         roots.append(Path(own).expanduser())
     return [*roots, Path("~/tensorflow_datasets").expanduser()]
+
+
+def require_array_record(called: str) -> None:
+    """Raise unless the package that reads and writes the random-access format is installed.
+
+    Raises:
+      MissingPackageError: names the package; tensorflow-datasets brings it on Linux alone.
+    """
+    if importlib.util.find_spec("array_record") is None:
+        raise MissingPackageError(
+            f"{called} needs array_record, which tensorflow-datasets installs on Linux alone: pip install array_record."
+        )
 
 
 def _is_set(folder: Path) -> bool:
@@ -116,6 +129,7 @@ class _Set:
                 f"tfds:{name} needs tensorflow-datasets: pip install tensorflow-datasets ({problem})."
             ) from None
         self.name = name.removeprefix("tfds:")
+        require_array_record(f"tfds:{self.name}")
         self._tfds = tfds
         self.folder = find_prepared(self.name, data_dir)
         try:
