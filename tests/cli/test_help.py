@@ -57,8 +57,8 @@ def test_version():
             ("--method.hidden 100  ", "Widths of the discriminator's hidden layers.", "One of: unbiased, biased"),
         ),
         ("backbones", ("--backbone.widths 32,64,128", "lenet")),
-        ("data", ("domains: scans -> photo", "classes: 10", "licence: ", "files: none needed", "FILE.npz")),
         ("shifts", ("angle=VALUE", "severity=3", "label_shift  ", "--shift rotation:angle=30+contrast")),
+        ("data", ("digits-photo ", " 4,885  accuracy", "not needed", "FILE.npz", "FILE.py:FUNCTION")),
         ("validators", ("im  ", "source_accuracy")),
         ("recipes", ("--recipe.batchnorm joint", "batchnorm=separate", "per_domain  forward=separate")),
         ("penalties", ("--penalty.classifier true",)),
@@ -94,6 +94,26 @@ def test_defaults_in_json_keep_their_types():
     }
 
 
+def test_one_entry_is_shown_whole(monkeypatch):
+    monkeypatch.delenv("TLADAPT_DATA", raising=False)
+    said = call("list", "data", "office-caltech10-surf")
+    assert said.status == 0
+    for text in (
+        "domains: amazon 958, caltech10 1,123, dslr 157, webcam 295; 12 pairs",
+        *("classes: 10 (backpack, bike", "metric: accuracy", "split: All", "licence: none stated", "files: no data"),
+        *("obtain: https", "--data.normalize zscore"),
+    ):
+        assert text in said.out
+    assert "digits-photo" not in said.out
+    whole = call("list", "data", "digits-photo").out
+    assert "domains: scans 900 -> photo 3,985" in whole and "files: none needed" in whole and "obtain" not in whole
+    (record,) = json.loads(call("list", "data", "usps-mnist", "--json").out)
+    assert record["domains"] == ["usps", "mnist"] and record["sizes"] == {"mnist": 70_000, "usps": 9_298}
+    assert record["metric"] == "accuracy" and record["pairs"] == [] and record["classes"] == 10
+    said = call("list", "methods", "dan")
+    assert said.status == 2 and "no 'dan' among the methods. Did you mean 'dann'" in said.err
+
+
 def test_list_data_says_whether_files_are_there(tmp_path, monkeypatch):
     monkeypatch.delenv("TLADAPT_DATA", raising=False)
 
@@ -105,7 +125,7 @@ def test_list_data_says_whether_files_are_there(tmp_path, monkeypatch):
     (tmp_path / "usps").mkdir()
     (tmp_path / "usps" / "usps.h5").touch()
     assert "MNIST (train-images-idx3-ubyte.gz, " in str(usps()["files"])
-    assert "USPS" not in str(usps()["files"])
+    assert "USPS" not in str(usps()["files"]) and usps()["state"] == "in part"
     (tmp_path / "mnist").mkdir()
     for stem in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1"):
         (tmp_path / "mnist" / f"{stem}-ubyte.gz").touch()

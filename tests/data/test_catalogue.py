@@ -23,6 +23,8 @@ def test_names():
 def test_entries_say_what_people_ask(name):
     kind = SCENARIOS[name]
     assert kind.summary and len(kind.domains) >= 2 and kind.classes and kind.licence and kind.__doc__
+    assert kind.metric in ("accuracy", "mean_class_accuracy", "macro_f1") and kind.protocol.endswith(".")
+    assert set(kind.sizes) in (set(), set(kind.domains)) and all(size > 0 for size in kind.sizes.values())
     assert dataclasses.is_dataclass(kind) and kind.__dataclass_params__.frozen
     assert all(parameter.kind is parameter.KEYWORD_ONLY for parameter in inspect.signature(kind).parameters.values())
     assert entry_type(name) is kind

@@ -206,7 +206,7 @@ def test_real_pictures(monkeypatch):
         *(30, 43, 30, 27, 30),
     ]
     assert source.x[0].shape == (224, 224, 3) and test.x[294].dtype == np.uint8
-    files = office_caltech10._Files(Path(DATA, ZIP)).by_domain()
+    files = office_caltech10.PictureFiles(Path(DATA, ZIP)).by_domain()
     assert [len(files[domain]) for domain in DOMAINS] == [958, 1123, 157, 295]
 
 

@@ -65,10 +65,23 @@ class ToyOpen(ToyDigits):
     SIDE = 10
 
 
+class Mnist(ToyDigits, skip_registration=True):
+    """What TFDS's own `mnist` looks like when it is prepared, a few digits of it."""
+
+    __module__ = "__main__"
+    name = "mnist"
+    NAMES = tuple("0123456789")
+    SIDE, CHANNELS = 28, 1
+
+    def _generate_examples(self, n):
+        for i in range(n):
+            yield i, {"image": Image.fromarray(np.full((28, 28), i, np.uint8)), "label": str(i % 10)}
+
+
 @pytest.fixture(scope="module")
 def root(tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp("tfds")
-    for builder in (ToyDigits, ToyShuffled, ToyOpen):
+    for builder in (ToyDigits, ToyShuffled, ToyOpen, Mnist):
         builder(data_dir=str(root), file_format="array_record").download_and_prepare()
     return root
 
@@ -80,6 +93,15 @@ def test_two_prepared_sets_are_matched_by_name_without_tensorflow(root):
     assert [len(d) for d in (*scenario.source, scenario.target, scenario.test)] == [12, 12, 6]
     for domain in (*scenario.source, scenario.test, scenario.oracle().source[0]):
         np.testing.assert_array_equal(domain.x[:, 0, 0, 0], 80 * domain.y + 10)
+
+
+def test_a_set_of_tfds_itself_goes_by_its_name(root):
+    """TFDS prepares most of its sets with TensorFlow; once written as array_record they are read without."""
+    scenario = load("tfds:mnist", root, target="tfds:mnist", target_split="test", size=16)
+    assert scenario.classes == tuple("0123456789") and scenario.target.shape == (16, 16, 1)
+    np.testing.assert_array_equal(scenario.source[0].x[:, 0, 0, 0] % 10, scenario.source[0].y)
+    with pytest.raises(MissingDataError, match=r"TFDS has it, too: .*array_record, it is read as tfds:mnist\n  USPS"):
+        load("usps-mnist", root)
 
 
 def test_splits_sizes_versions_and_paths(root):

@@ -21,6 +21,7 @@ COMMANDS = {
     "probe": "Probe fixed features: linear, nearest neighbours, clusters, anomalies.",
     "schedules": "Show how the schedules of lambda and of the learning rate differ, as a table or a page.",
     "list": "List methods, backbones, data, shifts, validators, recipes, penalties, augmentations or scores.",
+    "data": "Prepare data sets in TFDS's random-access format from released files.",
     "weights": "List published weights, show what is in a weight file, check whether it fits a backbone.",
     "doctor": "Examine data before training: ranges, classes, equal examples, shift.",
     "report": "Write one page about a run, or a comparison of runs.",

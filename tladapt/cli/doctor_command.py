@@ -22,7 +22,7 @@ Examples:
     "--data",
     required=True,
     metavar="NAME",
-    help="A scenario by name; an .npz file, folder or list; tfds:NAME.",
+    help="A scenario by name; an .npz file, folder or list; FILE.py:FUNCTION; tfds:NAME.",
 )
 @click.option("--data-dir", metavar="DIR", help="Where data sets are; or set TLADAPT_DATA.")
 @shift_option()

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from tladapt.cli.options import Kind, as_json
+from tladapt.registry import suggest
 
 KINDS = {
     "methods": "method",
@@ -24,25 +25,73 @@ KINDS = {
 
 @click.command(name="list")
 @click.argument("kind", type=Kind(tuple(KINDS)), metavar="|".join(KINDS))
+@click.argument("name", required=False, metavar="[NAME]")
 @as_json()
 @click.option("--data-dir", metavar="DIR", help="Where data sets are, for 'list data'; or set TLADAPT_DATA.")
-def command(kind: str, as_json: bool, data_dir: str | None) -> None:
-    """List what can be named on the command line, with its options and their defaults."""
+def command(kind: str, name: str | None, as_json: bool, data_dir: str | None) -> None:
+    """List what can be named on the command line, with its options and their defaults.
+
+    Data is a table; with a NAME, one entry is shown whole.
+    """
     from tladapt.cli.listing import listing
 
     entries = listing(kind, data_dir)
+    if name is not None:
+        entries = [_named(name, entries, kind)]
     if as_json:
         import json
 
         click.echo(json.dumps(entries, indent=1))
         return
-    lines = _recipes(entries) if kind == "recipes" else _entries(entries, KINDS[kind])
+    if kind == "data" and name is None:
+        lines = _table(entries)
+    else:
+        lines = _recipes(entries) if kind == "recipes" else _entries(entries, KINDS[kind])
     if kind == "augmentations":
         lines += ["", *_wrapped("Together:", '--recipe.augment "flip+rotation(degrees=10)" mirrors, then turns.')]
     if kind == "shifts":
         lines += ["", *_wrapped("Together:", "--shift rotation:angle=30+contrast:severity=2,of=source does both.")]
     plain = False if os.environ.get("NO_COLOR") else None
     click.echo("\n".join(line.rstrip() for line in lines), color=plain)
+
+
+def _named(name: str, entries: list[dict[str, Any]], kind: str) -> dict[str, Any]:
+    """Return the entry of that name."""
+    for entry in entries:
+        if entry["name"] == name:
+            return entry
+    from tladapt.errors import UnknownNameError
+
+    raise UnknownNameError(f"There is no {name!r} among the {kind}.{suggest(name, [e['name'] for e in entries])}")
+
+
+def _table(entries: list[dict[str, Any]]) -> list[str]:
+    """Return data as a table, a line an entry, and under it how own data goes."""
+    rows = [("name", "pairs", "classes", "examples", "metric", "files")]
+    for entry in (entry for entry in entries if "metric" in entry):
+        pairs, examples = len(entry["pairs"]) or 1, sum(entry["sizes"].values())
+        rows.append(
+            (
+                *(entry["name"], str(pairs), str(entry["classes"]), f"{examples:,}" if examples else "-"),
+                *(entry["metric"], entry["state"]),
+            )
+        )
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = []
+    for number, row in enumerate(rows):
+        name, *counts, metric, state = (
+            text.rjust(width) if column in (1, 2, 3) else text.ljust(width)
+            for column, (text, width) in enumerate(zip(row, widths, strict=True))
+        )
+        rest = "  ".join(["", *counts, metric, state.rstrip()])
+        lines.append(click.style(name, bold=True) + (rest if number else click.style(rest, bold=True)))
+    (root,) = {entry["where"] for entry in entries if "where" in entry}
+    lines += ["", *click.wrap_text(f"Files: {root}.", _width(), "", "  ").splitlines()]
+    lines += ["", "Own data, without registration:"]
+    for entry in (entry for entry in entries if "metric" not in entry):
+        lines += _wrapped(entry["name"], entry["summary"], 2)
+    lines += ["", *_wrapped("One whole:", "tladapt list data NAME")]
+    return lines
 
 
 def _width() -> int:
@@ -78,14 +127,35 @@ def _entries(entries: list[dict[str, Any]], group: str) -> list[str]:
         members = [other for other in entries if entry.get("family") and other.get("family") == entry["family"]]
         heads = bool(lines and entry["options"]) and entry in (members or [entry])[:1]
         lines += [""] * heads + _wrapped(entry["name"], entry["summary"].rstrip("."))
-        for key in ("domains", "classes", "licence", "files", "obtain"):
-            if entry.get(key) and not (key == "obtain" and entry["present"]):
-                lines += click.wrap_text(f"{key}: {entry[key]}", _width(), "    ", "      ").splitlines()
+        for key, text in _facts(entry).items():
+            lines += click.wrap_text(f"{key}: {text}", _width(), "    ", "      ").splitlines()
         if not members:
             lines += _options(entry["options"], group)
         elif entry is members[-1]:
             lines += _options([_common(members, place) for place in range(len(entry["options"]))], group)
     return lines
+
+
+def _facts(entry: dict[str, Any]) -> dict[str, str]:
+    """Return what is said about a scenario, in words; nothing about an entry of another kind."""
+    if "metric" not in entry:
+        return {}
+    sizes = [f"{name} {entry['sizes'][name]:,}" if name in entry["sizes"] else name for name in entry["domains"]]
+    if entry["pairs"]:
+        pairs = f"{', '.join(sizes)}; {len(entry['pairs'])} pairs, such as {entry['name']}:{entry['pairs'][0]}"
+    else:
+        pairs = " -> ".join(sizes)
+    names = ", ".join(entry["class_names"][:12]) + (" ..." if len(entry["class_names"]) > 12 else "")
+    facts = {
+        "domains": pairs,
+        "classes": f"{entry['classes']} ({names})",
+        "metric": entry["metric"],
+        "split": entry["protocol"],
+        "licence": entry["licence"],
+        "files": entry["files"],
+        "obtain": "" if entry["present"] else entry["obtain"],
+    }
+    return {key: text for key, text in facts.items() if text}
 
 
 def _common(members: list[dict[str, Any]], place: int) -> dict[str, Any]:

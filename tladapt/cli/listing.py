@@ -132,9 +132,10 @@ def batchnorm_presets() -> dict[str, str]:
 
 
 def _data(data_dir: str | None) -> list[Record]:
-    """Return the registered scenarios, and the four kinds of own data."""
+    """Return the registered scenarios, and the kinds of own data."""
     from tladapt.data import SCENARIOS
     from tladapt.data.catalogue.own import Npz
+    from tladapt.data.catalogue.own_function import OwnFunction
     from tladapt.data.catalogue.own_images import ImageFolder, ImageLists
     from tladapt.data.catalogue.pairs import PairEntry
     from tladapt.data.catalogue.prepared import Prepared
@@ -146,38 +147,52 @@ def _data(data_dir: str | None) -> list[Record]:
             {
                 "name": name,
                 "summary": entry.summary,
-                "domains": f"any two of {', '.join(entry.domains)} ({name}:{entry.pairs()[0]})"
-                if issubclass(entry, PairEntry)
-                else " -> ".join(entry.domains),
+                "domains": list(entry.domains),
+                "pairs": entry.pairs() if issubclass(entry, PairEntry) else [],
+                "sizes": dict(entry.sizes),
                 "classes": len(entry.classes),
+                "class_names": list(entry.classes),
+                "metric": entry.metric,
+                "protocol": entry.protocol,
                 "licence": entry.licence,
                 "obtain": entry.obtain,
                 **_presence(entry, data_dir),
                 "options": options(entry),
             }
         )
-    own: dict[str, Any] = {"FILE.npz": Npz, "FOLDER": ImageFolder, "LIST.txt": ImageLists, "tfds:NAME": Prepared}
+    own: dict[str, Any] = {
+        "FILE.npz": Npz,
+        "FOLDER": ImageFolder,
+        "LIST.txt": ImageLists,
+        "FILE.py:FUNCTION": OwnFunction,
+        "tfds:NAME": Prepared,
+    }
     for name, kind in own.items():
-        records = [record for record in options(kind) if record["name"] != "path"]
+        records = [record for record in options(kind) if record["name"] not in ("path", "function")]
         found.append({"name": name, "summary": kind.summary, "options": records})
     return found
 
 
 def _presence(entry: Any, data_dir: str | None) -> Record:
-    """Return whether the files of a scenario are in the data directory, and in words."""
+    """Return whether the files of a scenario are in the data directory, in one word and in a sentence."""
     from tladapt.data.catalogue.files import data_directory, find
 
-    if not entry.releases:
-        return {"present": True, "files": "none needed"}
     root = data_directory(data_dir)
+    where = "no data directory was named (--data-dir DIR, or TLADAPT_DATA)" if root is None else f"looked for in {root}"
+    if not entry.releases:
+        return {"present": True, "state": "not needed", "files": "none needed", "where": where}
     if root is None:
-        return {"present": False, "files": "no data directory was named (--data-dir DIR, or TLADAPT_DATA)"}
+        return {"present": False, "state": "missing", "files": where, "where": where}
+    found = [(release, find(release, root)) for release in entry.releases]
     absent = [
         f"{release.title} ({', '.join(names[0] for key, names in release.files.items() if key not in have)})"
-        for release in entry.releases
-        if len(have := find(release, root)) < len(release.files)
+        for release, have in found
+        if len(have) < len(release.files)
     ]
+    some = any(have for _, have in found)
     return {
         "present": not absent,
+        "state": "present" if not absent else "in part" if some else "missing",
         "files": f"missing in {root}: {', '.join(absent)}" if absent else f"present in {root}",
+        "where": where,
     }

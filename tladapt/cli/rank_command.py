@@ -25,7 +25,10 @@ Examples:
 
 @click.command(name="rank", cls=WithFields, groups=("data",), epilog=EPILOG)
 @click.option(
-    "--data", required=True, metavar="NAME", help="A scenario by name; an .npz file, folder or list; tfds:NAME."
+    "--data",
+    required=True,
+    metavar="NAME",
+    help="A scenario by name; an .npz file, folder or list; FILE.py:FUNCTION; tfds:NAME.",
 )
 @click.option("--data-dir", metavar="DIR", help="Where data sets are; or set TLADAPT_DATA.")
 @shift_option()

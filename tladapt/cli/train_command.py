@@ -32,7 +32,7 @@ Examples:
     "--data",
     required=True,
     metavar="NAME",
-    help="A scenario by name; an .npz file, folder or list; tfds:NAME.",
+    help="A scenario by name; an .npz file, folder or list; FILE.py:FUNCTION; tfds:NAME.",
 )
 @click.option("--method", default="source_only", show_default=True, metavar="NAME", help="What adapts.")
 @click.option("--backbone", default="auto", show_default=True, metavar="NAME", help="What makes features.")

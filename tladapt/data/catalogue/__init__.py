@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import os
+import re
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
@@ -24,6 +25,7 @@ from tladapt.data.catalogue import (
 from tladapt.data.catalogue.entry import SCENARIOS, ScenarioEntry, build
 from tladapt.data.catalogue.files import data_directory
 from tladapt.data.catalogue.own import Npz
+from tladapt.data.catalogue.own_function import entry_of
 from tladapt.data.catalogue.own_images import ImageFolder, ImageLists
 from tladapt.data.catalogue.pairs import PairEntry
 from tladapt.data.catalogue.prepared import Prepared
@@ -48,8 +50,13 @@ __all__ = [
     "spoken_digits",
 ]
 
-_OWN = "Own data goes by its path: FILE.npz, FOLDER (domain/class/image), LIST.txt ('path label' a line), or tfds:NAME."
+_OWN = (
+    "Own data goes by its path: FILE.npz, FOLDER (domain/class/image), LIST.txt ('path label' a line),"
+    " FILE.py:FUNCTION, or tfds:NAME."
+)
 _PREFIXES: dict[str, type[ScenarioEntry]] = {"npz": Npz, "folder": ImageFolder, "list": ImageLists, "tfds": Prepared}
+
+_FUNCTION = re.compile(r"(?P<path>.+\.py):(?P<function>\w+)(?::(?P<pair>[^?]+))?")
 
 
 def _existing(text: str, data_dir: str | os.PathLike[str] | None) -> Path | None:
@@ -73,6 +80,13 @@ def _resolve(name: str, data_dir: str | os.PathLike[str] | None) -> tuple[type[S
         if issubclass(entry, PairEntry):
             return entry, {"pair": pair, **query}
         raise UsageError(f"{registered!r} is one problem, so there is nothing to choose by {':' + pair!r}.")
+    if (function := _FUNCTION.fullmatch(stem)) is not None:
+        file = _existing(function["path"], data_dir) or Path(function["path"])
+        own = {key: text for key, text in function.groupdict().items() if text is not None}
+        query = dict(parse_qsl(asked, keep_blank_values=True))
+        return entry_of(file, function["function"]), {**own, "path": str(file), **query}
+    if stem.endswith(".py"):
+        raise UsageError(f"{stem!r} is a Python file; say which function in it makes the data: {stem}:FUNCTION.")
     prefix, _, rest = name.partition(":")
     kind = _PREFIXES.get(prefix)
     text = rest if kind is not None else name
@@ -119,6 +133,7 @@ def load(
     * `load("data.npz")`: arrays source_x, source_y, target_x and more (`Npz`);
     * `load("pictures", source="amazon", target="webcam", size=64)`: a folder domain/class/image (`ImageFolder`);
     * `load("source.txt", target="target.txt")`: list files, "path label" a line (`ImageLists`);
+    * `load("my_data.py:make:a-b", seed=3)`: a function that returns a scenario or domains (`OwnFunction`);
     * `load("tfds:first", target="tfds:second")`: prepared TFDS sets, read without TensorFlow (`Prepared`).
 
     Options may stand in the name too: `"pictures?source=amazon&target=webcam"`, `"digits-photo?shift=inverse"`.

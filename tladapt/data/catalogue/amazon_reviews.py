@@ -6,6 +6,7 @@ import bz2
 import dataclasses
 import io
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -124,6 +125,11 @@ class AmazonReviews(PairEntry):
     )
     domains: ClassVar[tuple[str, ...]] = DOMAINS
     classes: ClassVar[tuple[str, ...]] = CLASSES
+    metric: ClassVar[str] = "accuracy"
+    protocol: ClassVar[str] = (
+        "2,000 labelled reviews are the source, 2,000 of another domain the target, that domain's others the test set."
+    )
+    sizes: ClassVar[Mapping[str, int]] = {"books": 6_465, "dvd": 5_586, "electronics": 7_681, "kitchen": 7_945}
     licence: ClassVar[str] = "features: BSD 2-clause (GRAAL-Research); reviews: for research, cite Blitzer et al. 2007."
     obtain: ClassVar[str] = COUNTS.obtain
     releases: ClassVar[tuple[Release, ...]] = (COUNTS,)

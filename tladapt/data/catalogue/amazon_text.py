@@ -8,7 +8,7 @@ import os
 import re
 import tarfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import ClassVar
 
@@ -79,6 +79,35 @@ def _decoded(content: bytes) -> str:
         return content.decode("latin-1")  # every byte is a character of it
 
 
+def read_texts(path: Path, domains: Sequence[str], *, verify: bool) -> dict[str, list[list[str]]]:
+    """Return the texts of some domains by name, those of each class apart, in the order of the files.
+
+    Args:
+      path: the archive, its unpacked folder, or the folder "books" in that.
+      domains: some of `DOMAINS`.
+      verify: refuse an archive whose sha256 is not the known one's, and other than 1,000 reviews of a class.
+
+    Raises:
+      DamagedDataError: for a file that is something else.
+    """
+    path = path.parent if path.name == "books" else path
+    content = _unpacked(path)
+    if verify and path.suffix == ".xz":
+        check_sha256(path, TEXT_SHA256)
+    found: dict[str, list[list[str]]] = {domain: [] for domain in domains}
+    for domain in domains:
+        for label in CLASSES:
+            if (domain, label) not in content:
+                raise damaged(path, f"is incomplete: {domain}/{label}.review is not in it")
+            texts = records(_decoded(content[domain, label]))
+            if not texts or (verify and len(texts) != RELEASED):
+                raise damaged(
+                    path, f"is not the released set: {domain}/{label}.review has {len(texts)} reviews, not {RELEASED}"
+                )
+            found[domain].append(texts)
+    return found
+
+
 @SCENARIOS.register("amazon-text")
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class AmazonText(PairEntry):
@@ -105,6 +134,11 @@ class AmazonText(PairEntry):
     summary: ClassVar[str] = "reviews of 4 kinds of goods as text, 12 pairs: 2,000 labelled, tested on all target"
     domains: ClassVar[tuple[str, ...]] = DOMAINS
     classes: ClassVar[tuple[str, ...]] = CLASSES
+    metric: ClassVar[str] = "accuracy"
+    protocol: ClassVar[str] = (
+        "All labelled reviews of a domain are the source, all of another the target and the test set (transductive)."
+    )
+    sizes: ClassVar[Mapping[str, int]] = dict.fromkeys(DOMAINS, len(CLASSES) * RELEASED)
     licence: ClassVar[str] = "no explicit one; for research, cite Blitzer et al. 2007."
     obtain: ClassVar[str] = TEXT.obtain
     releases: ClassVar[tuple[Release, ...]] = (TEXT,)
@@ -120,27 +154,17 @@ class AmazonText(PairEntry):
         """Read both domains as texts."""
         called = f"amazon-text:{self.pair}"
         path = locate(self.releases, data_dir, called=called)[0]["text"]
-        path = path.parent if path.name == "books" else path
-        content = _unpacked(path)
-        if self.verify and path.suffix == ".xz":
-            check_sha256(path, TEXT_SHA256)
-        domains = [self._domain(name, content, path) for name in self.ends()]
+        found = read_texts(path, self.ends(), verify=self.verify)
+        domains = [self._domain(name, found[name]) for name in self.ends()]
         origin = {"files": {} if path.is_dir() else {str(path): sha256(path)}}
         return Scenario(*domains, classes=CLASSES, name=called, origin=origin)
 
-    def _domain(self, name: str, content: dict[tuple[str, str], bytes], path: Path) -> Domain:
+    def _domain(self, name: str, found: list[list[str]]) -> Domain:
         texts: list[str] = []
         labels: list[int] = []
         seen: set[str] = set()
-        for index, label in enumerate(CLASSES):
-            if (name, label) not in content:
-                raise damaged(path, f"is incomplete: {name}/{label}.review is not in it")
-            found = records(_decoded(content[name, label]))
-            if not found or (self.verify and len(found) != RELEASED):
-                raise damaged(
-                    path, f"is not the released set: {name}/{label}.review has {len(found)} reviews, not {RELEASED}"
-                )
-            kept = self._kept(found, seen)
+        for index, one in enumerate(found):
+            kept = self._kept(one, seen)
             texts += kept
             labels += [index] * len(kept)
         return Domain(Texts(texts), np.array(labels), name=name)

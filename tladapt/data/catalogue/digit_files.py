@@ -39,6 +39,7 @@ MNIST = Release(
     },
     folders=("mnist", "MNIST/raw", "mnist/MNIST/raw", "mnist/raw", "MNIST", "."),
     obtain="https://ossci-datasets.s3.amazonaws.com/mnist/ (torchvision's mirror of http://yann.lecun.com/exdb/mnist/)",
+    tfds="mnist",
 )
 # The released .gz, then its unpacked content.
 MNIST_SHA256 = {
@@ -157,7 +158,7 @@ def read_usps(path: Path, *, verify: bool = True) -> dict[str, Split]:
     return out
 
 
-class _Pictures:
+class MnistMFiles:
     """The pictures and label files of MNIST-M, from the archive or from its unpacked folder."""
 
     def __init__(self, path: Path):
@@ -179,7 +180,15 @@ class _Pictures:
         return digest.hexdigest()
 
     def labels(self, split: str) -> str:
+        """Return the content of a split's label file."""
         return self.content(f"mnist_m_{split}_labels.txt").decode("ascii", "replace")
+
+    def named(self, split: str) -> list[tuple[str, int]]:
+        """Return the file name and the label of each picture of a split, in order."""
+        lines = [line.split() for line in self.labels(split).splitlines() if line.strip()]
+        if not lines or any(len(line) != 2 or not line[1].isdigit() for line in lines):
+            raise damaged(self.path, f"has a mnist_m_{split}_labels.txt that is not 'name label' a line")
+        return [(name, int(label)) for name, label in lines]
 
     def content(self, name: str) -> bytes:
         """Return the content of a file, `name` being its place inside mnist_m/."""
@@ -208,20 +217,17 @@ class _Pictures:
         return out
 
 
-def _decoded(pictures: _Pictures) -> dict[str, np.ndarray]:
+def _decoded(pictures: MnistMFiles) -> dict[str, np.ndarray]:
     arrays = {}
     for split in MNIST_M_RELEASED:
-        lines = [line.split() for line in pictures.labels(split).splitlines() if line.strip()]
-        if not lines or any(len(line) != 2 or not line[1].isdigit() for line in lines):
-            raise damaged(pictures.path, f"has a mnist_m_{split}_labels.txt that is not 'name label' a line")
-        x = []
-        for name, _ in lines:
+        named, x = pictures.named(split), []
+        for name, _ in named:
             inside = f"mnist_m_{split}/{name}"
             image = decode(pictures.content(inside), size=None, channels=3, called=f"{inside} in {pictures.path}")
             if image.shape != (32, 32, 3):
                 raise damaged(pictures.path, f"has {inside} at {image.shape[1]} x {image.shape[0]}; expected 32 x 32")
             x.append(image)
-        done = _checked(np.stack(x), np.array([int(label) for _, label in lines]), pictures.path)
+        done = _checked(np.stack(x), np.array([label for _, label in named]), pictures.path)
         arrays[f"{split}_x"], arrays[f"{split}_y"] = done
     return arrays
 
@@ -239,7 +245,7 @@ def read_mnist_m(path: Path) -> dict[str, Split]:
     Args:
       path: mnist_m.tar.gz, or mnist_m_train_labels.txt in the unpacked folder.
     """
-    pictures = _Pictures(path)
+    pictures = MnistMFiles(path)
     names = [f"{split}_{what}" for split in MNIST_M_RELEASED for what in "xy"]
     arrays = cached_arrays(f"mnist_m-{pictures.key()[:20]}-v1", names, lambda: _decoded(pictures))
     return {split: Split(arrays[f"{split}_x"], arrays[f"{split}_y"]) for split in MNIST_M_RELEASED}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -55,6 +56,11 @@ class _Digits(ScenarioEntry):
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _MnistUsps(_Digits):
     domains: ClassVar[tuple[str, ...]] = ("mnist", "usps")
+    metric: ClassVar[str] = "accuracy"
+    protocol: ClassVar[str] = (
+        "The training digits of both are source and target, the test digits of the target the test set (full protocol)."
+    )
+    sizes: ClassVar[Mapping[str, int]] = {"mnist": 70_000, "usps": 9_298}
     licence: ClassVar[str] = (
         "MNIST: commonly given as CC BY-SA 3.0. USPS: none stated; public US Postal Service benchmark."
     )
@@ -118,6 +124,11 @@ class MnistMnistM(_Digits):
         "MNIST 60,000 -> MNIST-M 59,001, tested on MNIST-M 9,001; RGB 32 x 32; subsets are taken and said"
     )
     domains: ClassVar[tuple[str, ...]] = ("mnist", "mnist-m")
+    metric: ClassVar[str] = "accuracy"
+    protocol: ClassVar[str] = (
+        "MNIST's 60,000 training digits are the source, MNIST-M's 59,001 the target, its 9,001 others the test set."
+    )
+    sizes: ClassVar[Mapping[str, int]] = {"mnist": 70_000, "mnist-m": sum(MNIST_M_RELEASED.values())}
     licence: ClassVar[str] = "MNIST: commonly given as CC BY-SA 3.0. MNIST-M: none stated (MNIST and BSDS500)."
     obtain: ClassVar[str] = f"MNIST: {MNIST.obtain}. MNIST-M: {MNIST_M.obtain}."
     releases: ClassVar[tuple[Release, ...]] = (MNIST, MNIST_M)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import os
+from collections.abc import Mapping
 from typing import ClassVar
 
 import numpy as np
@@ -126,6 +127,11 @@ class DigitsPhoto(ScenarioEntry):
     )
     domains: ClassVar[tuple[str, ...]] = ("scans", "photo")
     classes: ClassVar[tuple[str, ...]] = tuple("0123456789")
+    metric: ClassVar[str] = "accuracy"
+    protocol: ClassVar[str] = (
+        "800 scans are the source, 500 others on photographs the target (2,000), the other 397 the test set (1,985)."
+    )
+    sizes: ClassVar[Mapping[str, int]] = {"scans": 900, "photo": 3_985}
     licence: ClassVar[str] = (
         "Digits: UCI, CC BY 4.0. Photographs: CC BY, authors named in scikit-learn's images/README.txt."
     )

@@ -31,6 +31,8 @@ class Release:
     """Where the files are looked for, relative to the data directory; the first is where messages put them."""
     obtain: str
     """Where to get them."""
+    tfds: str = ""
+    """The set's name in TensorFlow Datasets, where that has it."""
 
 
 def data_directory(data_dir: str | os.PathLike[str] | None) -> Path | None:
@@ -82,12 +84,14 @@ def locate(
         found.append(have)
         missing = [names[0] for key, names in release.files.items() if key not in have]
         if missing:
+            also = f"\n    TFDS has it, too: prepared as array_record, it is read as tfds:{release.tfds}"
             complaints.append(
                 f"  {release.title}: {', '.join(missing)}\n"
                 f"    get it from: {release.obtain}\n"
                 f"    put it into: {(root or Path('DATA_DIR')) / release.folders[0]}\n"
                 f"    {'looked in' if root else 'or into'}: "
                 f"{', '.join(release.folders)} (in the data directory)"
+                f"{also if release.tfds else ''}"
             )
     if not complaints:
         return found
@@ -105,6 +109,16 @@ def sha256(path: Path) -> str:
     """Return the sha256 of a file, in hexadecimal."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def checksum(path: Path) -> str:
+    """Return the sha256 of a file; of a folder, that of the names and checksums of the files below it."""
+    if path.is_file():
+        return sha256(path)
+    digest = hashlib.sha256()
+    for file in sorted(file for file in path.rglob("*") if file.is_file()):
+        digest.update(f"{file.relative_to(path).as_posix()} {sha256(file)}\n".encode())
+    return digest.hexdigest()
 
 
 def damaged(path: Path | str, what: str) -> DamagedDataError:

@@ -6,7 +6,7 @@ import dataclasses
 import os
 import zipfile
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
 
@@ -40,7 +40,7 @@ IMAGES = Release(
 IMAGES_SHA256 = ("35154104c893f5cf89de7938e6b4cda652f1060088eb2835cb411fb52ffb4875",)  # short sides of at most 256
 
 
-class _Files:
+class PictureFiles:
     """Where the pictures are: a zip archive or a folder, with DOMAIN/CLASS/NAME.jpg at its end."""
 
     def __init__(self, path: Path):
@@ -90,6 +90,36 @@ class _Pictures:
         return decode_cropped(self.content(name), resize=self.resize, size=self.size, called=name)
 
 
+def class_indices(domain: str, names: Sequence[str], path: Path, *, verify: bool) -> np.ndarray:
+    """Return the class index of each picture of a domain, int64 `[n]`.
+
+    Args:
+      domain: the domain's name.
+      names: the class of each picture.
+      path: where the pictures are, for messages.
+      verify: refuse other numbers of pictures than the released ones.
+
+    Raises:
+      DamagedDataError: for no pictures, other classes, or other numbers of them.
+    """
+    if not names:
+        raise damaged(path, f"is incomplete: there are no pictures {domain}/CLASS/NAME.jpg in it")
+    if strange := sorted(set(names) - set(CLASSES)):
+        raise damaged(
+            path, f"is not Office-Caltech-10: {domain} has {strange[0]!r}; its classes are {', '.join(CLASSES)}"
+        )
+    y = np.array([CLASSES.index(name) for name in names])
+    if verify:
+        for label, got, released in zip(CLASSES, np.bincount(y, minlength=10), COUNTS[domain], strict=True):
+            if got != released:
+                raise damaged(
+                    path,
+                    f"is not the released set: {domain}/{label} has {got} pictures of {released}"
+                    " (verify=False takes it as it is)",
+                )
+    return y
+
+
 @SCENARIOS.register("office-caltech10")
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class OfficeCaltech10(PairEntry):
@@ -120,6 +150,11 @@ class OfficeCaltech10(PairEntry):
     summary: ClassVar[str] = "10 kinds of office things, 4 domains, 12 pairs: all source labelled, tested on all target"
     domains: ClassVar[tuple[str, ...]] = DOMAINS
     classes: ClassVar[tuple[str, ...]] = CLASSES
+    metric: ClassVar[str] = "accuracy"
+    protocol: ClassVar[str] = (
+        "All examples of a domain are the labelled source, all of another the target and the test set (transductive)."
+    )
+    sizes: ClassVar[Mapping[str, int]] = {name: sum(counts) for name, counts in COUNTS.items()}
     licence: ClassVar[str] = "none stated; Office-31 and Caltech-256 are given out for research."
     obtain: ClassVar[str] = IMAGES.obtain
     releases: ClassVar[tuple[Release, ...]] = (IMAGES,)
@@ -137,33 +172,17 @@ class OfficeCaltech10(PairEntry):
         """Read both domains as uint8 `[n, size, size, 3]`: into memory up to 1 GiB together, on demand beyond."""
         called = f"office-caltech10:{self.pair}"
         path = locate(self.releases, data_dir, called=called)[0]["images"]
-        files = _Files(path)
+        files = PictureFiles(path)
         if self.verify and path.suffix == ".zip":
             check_sha256(path, IMAGES_SHA256)
         by_domain = files.by_domain()
-        labels = [self._labels(domain, [label for label, _ in by_domain[domain]], files.path) for domain in self.ends()]
+        labels = [
+            class_indices(domain, [label for label, _ in by_domain[domain]], files.path, verify=self.verify)
+            for domain in self.ends()
+        ]
         names = [[name for _, name in by_domain[domain]] for domain in self.ends()]
         assert self.resize is not None
         x: list[Any] = gather([_Pictures(files.content, each, self.resize, self.size) for each in names])
         source, target = (Domain(x[i], labels[i], name=self.ends()[i]) for i in (0, 1))
         origin = {"files": {str(path): sha256(path)} if path.suffix == ".zip" else {}}
         return Scenario(source, target, classes=CLASSES, name=called, origin=origin)
-
-    def _labels(self, domain: str, names: Sequence[str], path: Path) -> np.ndarray:
-        """Return the class index of each picture of a domain."""
-        if not names:
-            raise damaged(path, f"is incomplete: there are no pictures {domain}/CLASS/NAME.jpg in it")
-        if strange := sorted(set(names) - set(CLASSES)):
-            raise damaged(
-                path, f"is not Office-Caltech-10: {domain} has {strange[0]!r}; its classes are {', '.join(CLASSES)}"
-            )
-        y = np.array([CLASSES.index(name) for name in names])
-        if self.verify:
-            for label, got, released in zip(CLASSES, np.bincount(y, minlength=10), COUNTS[domain], strict=True):
-                if got != released:
-                    raise damaged(
-                        path,
-                        f"is not the released set: {domain}/{label} has {got} pictures of {released}"
-                        " (verify=False takes it as it is)",
-                    )
-        return y

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -12,7 +13,7 @@ import numpy as np
 
 from tladapt.data.catalogue.entry import SCENARIOS
 from tladapt.data.catalogue.files import Release, check_sha256, damaged, locate, sha256
-from tladapt.data.catalogue.office_caltech10 import CLASSES, DOMAINS
+from tladapt.data.catalogue.office_caltech10 import CLASSES, COUNTS, DOMAINS
 from tladapt.data.catalogue.pairs import PairEntry
 from tladapt.data.domain import Domain, Scenario
 
@@ -85,6 +86,11 @@ class OfficeCaltech10Surf(PairEntry):
     )
     domains: ClassVar[tuple[str, ...]] = DOMAINS
     classes: ClassVar[tuple[str, ...]] = CLASSES
+    metric: ClassVar[str] = "accuracy"
+    protocol: ClassVar[str] = (
+        "All examples of a domain are the labelled source, all of another the target and the test set (transductive)."
+    )
+    sizes: ClassVar[Mapping[str, int]] = {name: sum(counts) for name, counts in COUNTS.items()}
     licence: ClassVar[str] = "none stated; Office-31 and Caltech-256 are given out for research."
     obtain: ClassVar[str] = SURF.obtain
     releases: ClassVar[tuple[Release, ...]] = (SURF,)

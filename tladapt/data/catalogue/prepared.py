@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import os
 import re
 from collections.abc import Sequence
@@ -12,14 +13,15 @@ from typing import Any, ClassVar
 import numpy as np
 
 from tladapt.data.catalogue.entry import ScenarioEntry
-from tladapt.data.catalogue.files import data_directory
-from tladapt.data.catalogue.images import check_size, decode, gather
+from tladapt.data.catalogue.files import checksum, data_directory
+from tladapt.data.catalogue.images import MEMORY_BYTES, check_size, decode, decode_cropped, gather
 from tladapt.data.catalogue.own import indices
 from tladapt.data.domain import Domain, Scenario
 from tladapt.errors import DamagedDataError, MissingDataError, MissingPackageError, UsageError
 from tladapt.registry import suggest
 
 _VERSION = re.compile(r"\d+\.\d+\.\d+")
+_CONFIG = re.compile(r"(?!incomplete\.)(?!\d+\.\d+\.\d+$)[^.].*")  # TFDS keeps .config and incomplete.* there, too
 
 
 def _roots(data_dir: str | os.PathLike[str] | None) -> list[Path]:
@@ -29,6 +31,18 @@ def _roots(data_dir: str | os.PathLike[str] | None) -> list[Path]:
     if own := os.environ.get("TFDS_DATA_DIR"):
         roots.append(Path(own).expanduser())
     return [*roots, Path("~/tensorflow_datasets").expanduser()]
+
+
+def require_array_record(called: str) -> None:
+    """Raise unless the package that reads and writes the random-access format is installed.
+
+    Raises:
+      MissingPackageError: names the package; tensorflow-datasets brings it on Linux alone.
+    """
+    if importlib.util.find_spec("array_record") is None:
+        raise MissingPackageError(
+            f"{called} needs array_record, which tensorflow-datasets installs on Linux alone: pip install array_record."
+        )
 
 
 def _is_set(folder: Path) -> bool:
@@ -50,7 +64,7 @@ def find_prepared(name: str, data_dir: str | os.PathLike[str] | None = None) -> 
         folder = root / stem
         if not folder.is_dir():
             continue
-        configs = [path for path in sorted(folder.iterdir()) if path.is_dir() and not _VERSION.fullmatch(path.name)]
+        configs = [path for path in sorted(folder.iterdir()) if path.is_dir() and _CONFIG.fullmatch(path.name)]
         versions = [path for path in folder.iterdir() if _VERSION.fullmatch(path.name) and _is_set(path)]
         if not versions and len(configs) == 1:
             versions = [path for path in configs[0].iterdir() if _is_set(path)]
@@ -60,10 +74,17 @@ def find_prepared(name: str, data_dir: str | os.PathLike[str] | None = None) -> 
         versions = [path for path in versions if version in ("", path.name)]
         if versions:
             return max(versions, key=lambda path: [int(part) for part in path.name.split(".")])
+    from tladapt.data.builders import BUILDERS
+
+    own = stem.partition("/")[0] in BUILDERS
     raise MissingDataError(
-        f"There is no prepared set tfds:{name}. Looked in: {', '.join(map(str, roots))}. Prepare it first, in the"
-        f" random-access format: tensorflow_datasets.builder({stem!r}, file_format='array_record', data_dir=DIR)"
-        ".download_and_prepare()"
+        f"There is no prepared set tfds:{name}. Looked in: {', '.join(map(str, roots))}. Prepare it first"
+        + (
+            f", from the released files: tladapt data prepare {stem}"
+            if own
+            else f", in the random-access format: tensorflow_datasets.builder({stem!r}, file_format='array_record',"
+            " data_dir=DIR).download_and_prepare()"
+        )
     )
 
 
@@ -75,17 +96,26 @@ class PreparedImages:
     key: str
     size: int | None
     channels: int
+    resize: int | None = None
+    """The shorter side before the centre is cut out; None: pictures are resized to a square."""
 
     def __len__(self) -> int:
         return len(self.records)
 
     def __getitem__(self, index: int, /) -> np.ndarray:
-        return decode(
-            self.records[index][self.key],
-            size=self.size,
-            channels=self.channels,
-            called=f"example {index} of a tfds set",
-        )
+        encoded, called = self.records[index][self.key], f"example {index} of a tfds set"
+        if self.resize is not None and self.size is not None:
+            return decode_cropped(encoded, resize=self.resize, size=self.size, called=called)
+        return decode(encoded, size=self.size, channels=self.channels, called=called)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Form:
+    """What pictures become: side, number of channels, shorter side before the cut."""
+
+    size: int | None = None
+    channels: int = 3
+    resize: int | None = None
 
 
 class _Set:
@@ -98,9 +128,10 @@ class _Set:
             raise MissingPackageError(
                 f"tfds:{name} needs tensorflow-datasets: pip install tensorflow-datasets ({problem})."
             ) from None
-        self.name = name
+        self.name = name.removeprefix("tfds:")
+        require_array_record(f"tfds:{self.name}")
         self._tfds = tfds
-        self.folder = find_prepared(name, data_dir)
+        self.folder = find_prepared(self.name, data_dir)
         try:
             self.builder = tfds.builder_from_directory(str(self.folder))
         except (OSError, ValueError, KeyError) as problem:
@@ -118,10 +149,26 @@ class _Set:
         self.x_key = self._key(keys[0] or given[0], features, tfds.features.Image, "input_key")
         self.y_key = self._key(keys[1] or given[1], features, tfds.features.ClassLabel, "label_key")
         if not isinstance(features[self.y_key], tfds.features.ClassLabel):
-            raise UsageError(f"tfds:{name}: the feature {self.y_key!r} is no ClassLabel; say label_key=NAME.")
+            raise UsageError(f"tfds:{self.name}: the feature {self.y_key!r} is no ClassLabel; say label_key=NAME.")
         self.classes: list[str] = list(features[self.y_key].names)
-        self.is_image = isinstance(features[self.x_key], tfds.features.Image)
-        self.shape: tuple[int | None, ...] = tuple(features[self.x_key].shape)
+        read = features[self.x_key]
+        self.shape: tuple[int | None, ...] = tuple(read.shape)
+        self.holds = "pictures" if isinstance(read, tfds.features.Image) else self._holds(read)
+        self._raw = {
+            key: tfds.decode.SkipDecoding() for key in features if isinstance(features[key], tfds.features.Image)
+        }
+
+    def _holds(self, feature: Any) -> str:
+        if isinstance(feature, self._tfds.features.Text):
+            return "texts"
+        if self.shape == (None,):
+            return "waves"
+        if feature.np_dtype.kind not in "iufb" or None in self.shape or not self.shape:
+            raise UsageError(
+                f"tfds:{self.name}: the feature {self.x_key!r} ({feature}) is no picture, no text, no array of a fixed"
+                " shape and no row of numbers of any length; say input_key=NAME."
+            )
+        return "numbers"
 
     def _key(self, key: str | None, features: dict[str, Any], kind: type, option: str) -> str:
         if key is None:
@@ -134,29 +181,50 @@ class _Set:
     def has(self, split: str) -> bool:
         return split in self.builder.info.splits
 
-    def read(self, split: str, size: int | None, channels: int) -> tuple[Any, list[str]]:
-        """Return the inputs (a random-access source, or an array) and the class name of each example."""
+    def read(self, split: str, form: _Form) -> tuple[Any, list[str]]:
+        """Return the inputs (a random-access source, an array or a list) and the class name of each example."""
         if not self.has(re.split(r"[\[+]", split)[0]):
             raise UsageError(f"tfds:{self.name} has no split {split!r}.{suggest(split, self.builder.info.splits)}")
-        raw = {self.x_key: self._tfds.decode.SkipDecoding()} if self.is_image else None
-        records = self.builder.as_data_source(split, decoders=raw)
-        names = [self.classes[int(records[i][self.y_key])] for i in range(len(records))]
-        if self.is_image:
-            return PreparedImages(records, self.x_key, size, channels), names
-        return np.stack([np.asarray(records[i][self.x_key]) for i in range(len(records))]), names
+        records = self.builder.as_data_source(split, decoders=self._raw or None)
+        inputs: list[Any] = []
+        names = []
+        for index in range(len(records)):
+            record = records[index]
+            names.append(self.classes[int(record[self.y_key])])
+            inputs.append(None if self.holds == "pictures" else record[self.x_key])
+        if self.holds == "pictures":
+            return PreparedImages(records, self.x_key, form.size, form.channels, form.resize), names
+        if self.holds == "texts":
+            return [text.decode("utf-8") for text in inputs], names
+        return (inputs if self.holds == "waves" else _as_inputs(np.stack(inputs))), names
+
+
+def _as_inputs(x: np.ndarray) -> np.ndarray:
+    """Return arrays as `Domain` reads them: int32 as indices, uint8 pictures as they are, all else as float32."""
+    is_picture = x.dtype == np.uint8 and x.ndim == 4 and x.shape[3] in (1, 3)
+    return x if is_picture or x.dtype == np.int32 else x.astype(np.float32)
+
+
+def _as_waves(rows: Sequence[np.ndarray], length: int) -> np.ndarray:
+    """Return rows of numbers as float32 `[n, length]`, cut or filled up with zeros; int16 becomes [-1, 1)."""
+    out = np.zeros((len(rows), length), np.float32)
+    for place, row in zip(out, rows, strict=True):
+        place[: len(row)] = row[:length]
+    return out / np.float32(32768) if rows[0].dtype == np.int16 else out
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Prepared(ScenarioEntry):
-    """Two prepared TFDS sets (or two versions of one) as a problem.
+    """Prepared TFDS sets (or versions, configs or splits of one) as a problem.
 
     Classes are matched by name, and the source defines them. A set is NAME, NAME/CONFIG or NAME:VERSION under the
     data directory, TFDS_DATA_DIR or ~/tensorflow_datasets, or the path of its folder; it must be written as
-    array_record, the format that is read without TensorFlow.
+    array_record, the format that is read without TensorFlow. Inputs are pictures, texts, arrays of a fixed shape
+    (float32; int32 are indices, uint8 of three axes a picture), or rows of numbers of any length, such as sound.
     """
 
     path: str
-    """The source's set."""
+    """The source's set; several, separated by commas, are several sources."""
     target: str | None = None
     """The target's set, with or without "tfds:" before it."""
     source_split: str = "train"
@@ -166,61 +234,93 @@ class Prepared(ScenarioEntry):
     test_split: str | None = None
     """The target's examples for the evaluation. None: "test" where there is one, else the target itself."""
     validation_split: str | None = None
-    """Labelled source examples that are not trained on. None: a run splits some off the source."""
+    """Labelled source examples that are not trained on, of a single source. None: a run splits some off the source."""
     input_key: str | None = None
     """The feature to read. None: the first of the set's supervised keys, else its only image."""
     label_key: str | None = None
     """The label to read. None: the second of the set's supervised keys, else its only class label."""
     size: int | None = None
-    """Side of the images in pixels. None: as they are, where both sets have one and the same size."""
+    """Side of the images in pixels. None: as they are, where all sets have one and the same size."""
+    resize: int | None = None
+    """Length of the images' short side before a square of `size` is cut out of the centre. None: they are resized to a
+    square, whatever their proportions."""
     channels: int | None = None
-    """1 (grey) or 3 (RGB). None: grey where both sets are."""
+    """1 (grey) or 3 (RGB). None: grey where all sets are."""
+    length: int | None = None
+    """Length of rows of numbers: longer ones are cut, shorter ones filled up with zeros. None: that of the longest."""
 
     summary: ClassVar[str] = "prepared TFDS sets: tfds:NAME with target=tfds:NAME, read without TensorFlow"
 
-    def _form(self, source: _Set, target: _Set) -> tuple[int | None, int]:
-        """Return the size and the number of channels that both sets get."""
-        if not source.is_image or not target.is_image:
-            if source.is_image != target.is_image:
-                raise UsageError(f"tfds:{source.name} and tfds:{target.name}: one has images, the other has not.")
-            return None, 0
+    def _form(self, sets: Sequence[_Set]) -> _Form:
+        """Return what the pictures of all sets become."""
+        first = sets[0]
+        for other in sets[1:]:
+            if other.holds != first.holds:
+                raise UsageError(f"tfds:{first.name} has {first.holds}, and tfds:{other.name} {other.holds}.")
+        if first.holds != "pictures":
+            return _Form()
         if self.channels not in (None, 1, 3):
             raise UsageError(f"channels must be 1 (grey) or 3 (RGB), got {self.channels}.")
         if self.size is not None:
             check_size(self.size)
-        elif source.shape[:2] != target.shape[:2] or None in source.shape[:2]:
+        for other in sets if self.size is None else ():
+            if first.shape[:2] != other.shape[:2] or None in other.shape[:2]:
+                raise UsageError(
+                    f"the images are {first.shape[:2]} in tfds:{first.name} and {other.shape[:2]} in"
+                    f" tfds:{other.name}; say size=SIDE to resize them."
+                )
+        channels = self.channels or (1 if all(one.shape[2] == 1 for one in sets) else 3)
+        if self.resize is not None and (self.size is None or self.resize < self.size or channels == 1):
             raise UsageError(
-                f"the images are {source.shape[:2]} in tfds:{source.name} and {target.shape[:2]} in"
-                f" tfds:{target.name}; say size=SIDE to resize them."
+                f"resize (={self.resize}) is the short side of RGB images out of which size (={self.size}) is cut: say"
+                " both, resize the larger."
             )
-        return self.size, self.channels or (1 if source.shape[2] == target.shape[2] == 1 else 3)
+        return _Form(size=self.size, channels=channels, resize=self.resize)
 
     def load(self, data_dir: str | os.PathLike[str] | None = None) -> Scenario:
-        """Read both sets; images are decoded into memory up to 1 GiB, on demand beyond."""
+        """Read the sets; images are decoded into memory up to 1 GiB, on demand beyond."""
         if self.target is None:
             raise UsageError(f"tfds:{self.path} is the source; say target=tfds:NAME as well (--data.target tfds:NAME).")
         keys = (self.input_key, self.label_key)
-        source = _Set(self.path, data_dir, keys)
-        target = _Set(self.target.removeprefix("tfds:"), data_dir, keys)
-        size, channels = self._form(source, target)
+        sources = [_Set(name.strip(), data_dir, keys) for name in self.path.split(",")]
+        target = _Set(self.target, data_dir, keys)
+        if self.validation_split is not None and len(sources) > 1:
+            raise UsageError("validation_split goes with one source; with several, leave it out.")
+        form = self._form([*sources, target])
         test_split = self.test_split or ("test" if target.has("test") else None)
-        wanted: Sequence[tuple[_Set, str | None]] = (
-            *((source, self.source_split), (target, self.target_split)),
-            *((target, test_split), (source, self.validation_split)),
+        wanted = [(one, self.source_split, one.name) for one in sources]
+        wanted.append((target, self.target_split, target.name))
+        for one, split in ((target, test_split), (sources[0], self.validation_split)):
+            if split is not None:
+                wanted.append((one, split, f"{one.name} {split}"))
+        read = [one.read(split, form) for one, split, _ in wanted]
+        inputs = self._inputs([x for x, _ in read], target.holds)
+        classes = sources[0].classes
+        domains = [
+            Domain(x, indices(names, classes, called=f"tfds:{one.name} {split}"), name=name)
+            for x, (_, names), (one, split, name) in zip(inputs, read, wanted, strict=True)
+        ]
+        count = len(sources)
+        rest = iter(domains[count + 1 :])
+        test = None if test_split is None else next(rest)
+        folders = {one.folder: one for one in (*sources, target)}
+        files = {str(folder): _digest(folder) for folder in folders}
+        made_from = {one.name: dict(one.builder.info.metadata or {}).get("sources", {}) for one in folders.values()}
+        origin = {"files": files, "made_from": {name: each for name, each in made_from.items() if each}}
+        return Scenario(
+            domains[:count], domains[count], test, validation=next(rest, None), classes=classes, origin=origin
         )
-        read = [None if split is None else one.read(split, size, channels) for one, split in wanted]
-        inputs = [one[0] for one in read if one is not None]
-        if source.is_image:
-            inputs = gather(inputs)
-        domains: list[Domain | None] = []
-        for (one, split), have in zip(wanted, read, strict=True):
-            if have is None:
-                domains.append(None)
-                continue
-            called = f"tfds:{one.name} {split}"
-            y = indices(have[1], source.classes, called=called)
-            domains.append(Domain(inputs.pop(0), y, name=one.name if len(domains) < 2 else f"{one.name} {split}"))
-        first, second, test, validation = domains
-        assert first is not None and second is not None
-        origin = {"files": {str(one.folder): "" for one in (source, target)}}
-        return Scenario(first, second, test, validation=validation, classes=source.classes, origin=origin)
+
+    def _inputs(self, read: list[Any], holds: str) -> list[Any]:
+        """Return what was read as inputs of one form."""
+        if holds == "pictures":
+            return gather(read)
+        if holds != "waves":
+            return read
+        length = self.length or max(len(row) for rows in read for row in rows)
+        return [_as_waves(rows, length) for rows in read]
+
+
+def _digest(folder: Path) -> str:
+    """Return the checksum of a set, or nothing for one that would take long to read."""
+    return checksum(folder) if sum(file.stat().st_size for file in folder.iterdir()) <= MEMORY_BYTES else ""

@@ -11,6 +11,7 @@ import re
 import tarfile
 import wave
 import zlib
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -37,7 +38,8 @@ FSDD = Release(
 )
 FSDD_SHA256 = "0fbe6612aaa20a80ef4371894a46e060038337a518fe3d4728cb7eee7caa013c"
 """Of the names and contents of the 3,000 recordings, in the order of the names."""
-_NAME = re.compile(r"(\d)_([a-z]+)_(\d+)\.wav")
+NAME = re.compile(r"(\d)_([a-z]+)_(\d+)\.wav")
+"""Digit, speaker, and number of the recording."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -59,21 +61,38 @@ class Recordings:
     digest: str
 
 
-def _files(path: Path) -> dict[str, bytes]:
-    """Return the recordings by name."""
+def wav_files(path: Path) -> dict[str, bytes]:
+    """Return the content of the recordings by file name.
+
+    Args:
+      path: the archive, or any file in the folder recordings/.
+
+    Raises:
+      DamagedDataError: for an archive that cannot be read, or has none.
+    """
     if not path.name.endswith((".xz", ".gz")):
-        return {file.name: file.read_bytes() for file in path.parent.iterdir() if _NAME.fullmatch(file.name)}
-    out = {}
+        return {file.name: file.read_bytes() for file in path.parent.iterdir() if NAME.fullmatch(file.name)}
+    out: dict[str, bytes] = {}
     try:
         with tarfile.open(path) as archive:
             for member in archive:
                 name = PurePosixPath(member.name).name
-                file = archive.extractfile(member) if member.isfile() and _NAME.fullmatch(name) else None
+                file = archive.extractfile(member) if member.isfile() and NAME.fullmatch(name) else None
                 if file is not None:
                     out[name] = file.read()
     except (tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError) as problem:
         raise damaged(path, f"is truncated or not a tar archive ({problem})") from None
+    if not out:
+        raise damaged(path, "has no recording DIGIT_SPEAKER_INDEX.wav in it")
     return out
+
+
+def digest_of(files: Mapping[str, bytes]) -> str:
+    """Return the sha256 of names and contents, in the order of the names: `FSDD_SHA256` of the released ones."""
+    digest = hashlib.sha256()
+    for name in sorted(files):
+        digest.update(name.encode() + hashlib.sha256(files[name]).digest())
+    return digest.hexdigest()
 
 
 def _key(path: Path) -> str:
@@ -82,14 +101,19 @@ def _key(path: Path) -> str:
         return sha256(path)
     digest = hashlib.sha256()
     for entry in sorted(os.scandir(path.parent), key=lambda entry: entry.name):
-        if _NAME.fullmatch(entry.name):
+        if NAME.fullmatch(entry.name):
             status = entry.stat()
             digest.update(f"{entry.name} {status.st_size} {status.st_mtime_ns}\n".encode())
     return digest.hexdigest()
 
 
 def read_wav(content: bytes, *, called: str) -> np.ndarray:
-    """Return the samples of a wav file of 8 kHz, one channel, 16 bits: float32 `[n]` in [-1, 1).
+    """Return the samples of a wav file of 8 kHz, one channel, 16 bits: float32 `[n]` in [-1, 1); see `samples`."""
+    return samples(content, called=called).astype(np.float32) / np.float32(32768)
+
+
+def samples(content: bytes, *, called: str) -> np.ndarray:
+    """Return the samples of a wav file of 8 kHz, one channel, 16 bits as they are: int16 `[n]`.
 
     Raises:
       DamagedDataError: for any other file.
@@ -104,19 +128,14 @@ def read_wav(content: bytes, *, called: str) -> np.ndarray:
         raise damaged(called, f"has {form[0]} Hz, {form[1]} channels, {form[2]} bytes a sample; expected {RATE}, 1, 2")
     if len(data) != 2 * expected or expected == 0:
         raise damaged(called, f"is truncated: its header says {expected} samples, it holds {len(data) // 2}")
-    return np.frombuffer(data, "<i2").astype(np.float32) / np.float32(32768)
+    return np.frombuffer(data, "<i2").astype(np.int16)
 
 
 def _made(path: Path, log_mel: LogMel) -> dict[str, np.ndarray]:
-    files = _files(path)
-    if not files:
-        raise damaged(path, "has no recording DIGIT_SPEAKER_INDEX.wav in it")
-    digest = hashlib.sha256()
-    for name in sorted(files):
-        digest.update(name.encode() + hashlib.sha256(files[name]).digest())
+    files = wav_files(path)
     rows = []
     for name, content in files.items():
-        digit, speaker, index = _NAME.fullmatch(name).groups()  # type: ignore[union-attr]
+        digit, speaker, index = NAME.fullmatch(name).groups()  # type: ignore[union-attr]
         picture = log_mel(read_wav(content, called=f"{name} in {path}"), RATE)
         rows.append((speaker, int(digit), int(index), picture))
     rows.sort(key=lambda row: row[:3])
@@ -126,7 +145,7 @@ def _made(path: Path, log_mel: LogMel) -> dict[str, np.ndarray]:
         "digit": np.array(digit),
         "speaker": np.array(speaker),
         "index": np.array(index),
-        "digest": np.array(digest.hexdigest()),
+        "digest": np.array(digest_of(files)),
     }
 
 
