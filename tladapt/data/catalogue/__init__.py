@@ -12,12 +12,22 @@ from urllib.parse import parse_qsl
 from tladapt.data.catalogue import (
     amazon_reviews,
     amazon_text,
+    cifar10,
     digits,
     digits_photo,
+    domainnet,
     heart,
+    imagenet_shifts,
+    office31,
     office_caltech10,
+    office_caltech10_decaf,
     office_caltech10_surf,
+    office_home,
+    pacs,
     spoken_digits,
+    terra_incognita,
+    visda2017,
+    vlcs,
 )
 from tladapt.data.catalogue.entry import SCENARIOS, ScenarioEntry, build
 from tladapt.data.catalogue.files import data_directory
@@ -33,14 +43,24 @@ __all__ = [
     "ScenarioEntry",
     "amazon_reviews",
     "amazon_text",
+    "cifar10",
     "digits",
     "digits_photo",
+    "domainnet",
     "entry_type",
     "heart",
+    "imagenet_shifts",
     "load",
+    "office31",
     "office_caltech10",
+    "office_caltech10_decaf",
     "office_caltech10_surf",
+    "office_home",
+    "pacs",
     "spoken_digits",
+    "terra_incognita",
+    "visda2017",
+    "vlcs",
 ]
 
 _OWN = "Own data goes by its path: FILE.npz, FOLDER (domain/class/image), LIST.txt ('path label' a line), or tfds:NAME."
