@@ -200,6 +200,7 @@ def test_damaged_files_are_told(root):
             cifar_files.read_cifar10(other / name, verify=False)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not (REAL and Path(REAL, JPEG).exists()), reason=f"TLADAPT_DATA has no {JPEG}")
 def test_real_jpeg_files():
     x, y = read_jpeg(Path(REAL, JPEG), verify=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import pickle
 import shutil
 import tarfile
 import zipfile
@@ -203,7 +204,7 @@ INSIDE = {
 
 
 @pytest.mark.parametrize("name", list(ARCHIVES))
-def test_archives_give_what_the_folders_give(tmp_path, name):
+def test_archives_give_what_the_folders_give(tmp_path, monkeypatch, name):
     root, (source, target) = tmp_path, INSIDE[name]
     one, two = entry_type(name).classes[3:5]
     fill(root / source, [f"{one}/a.jpg", f"{two}/b.jpg"])
@@ -217,6 +218,9 @@ def test_archives_give_what_the_folders_give(tmp_path, name):
     for domain, seed in ((scenario.source[0], 0), (scenario.test, 5)):
         expected = [decode_cropped(picture(seed + place), resize=9, size=8) for place in (0, 1)]
         np.testing.assert_array_equal(domain.x, expected)
+    monkeypatch.setattr(images, "MEMORY_BYTES", 0)
+    elsewhere = pickle.loads(pickle.dumps(load(name, root, **options).test.x))  # as a worker process gets it
+    np.testing.assert_array_equal([elsewhere[place] for place in (0, 1)], scenario.test.x)
     content = (root / archive).read_bytes()
     for broken in (content[: len(content) // 3], b"<html>"):
         (root / archive).write_bytes(broken)

@@ -96,7 +96,7 @@ class ImageNetR(_FromImageNet):
       many faces of robustness", ICCV 2021, arXiv:2006.16241.
     """
 
-    summary: ClassVar[str] = "200 classes, ImageNet -> 30,000 renditions: art, toys, tattoos ..."
+    summary: ClassVar[str] = "200 classes, ImageNet -> 30,000 renditions such as art, toys and tattoos"
     domains: ClassVar[tuple[str, ...]] = ("imagenet", "renditions")
     sizes: ClassVar[Mapping[str, int]] = {"imagenet": 1281167, "renditions": 30000}
     licence: ClassVar[str] = "ImageNet: non-commercial research. ImageNet-R: none stated for the pictures."

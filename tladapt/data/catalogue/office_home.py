@@ -26,7 +26,7 @@ OFFICE_HOME = folder_release(
         "OfficeHome",
         "OfficeHomeDataset",
     ),
-    archives=("OfficeHomeDataset_10072016.zip", "../OfficeHomeDataset_10072016.zip"),
+    archives=("OfficeHomeDataset_10072016.zip",),
     obtain="https://www.hemanthdv.org/officeHomeDataset.html (OfficeHomeDataset_10072016.zip, unpacked or as it is)",
 )
 

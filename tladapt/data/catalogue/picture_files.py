@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import tarfile
 import zipfile
@@ -48,7 +49,7 @@ class FoundPictures:
 
 @dataclasses.dataclass(frozen=True)
 class Pictures:
-    """Encoded pictures as a random-access source: `[i]` -> uint8 `[size, size, 3]`."""
+    """Encoded pictures as a random-access source: `[i]` -> uint8 `[size, size, 3]`; may go to other processes."""
 
     content: Callable[[str], bytes]
     places: Sequence[str]
@@ -63,20 +64,64 @@ class Pictures:
         return decode_cropped(self.content(place), resize=self.resize, size=self.size, called=place)
 
 
+@dataclasses.dataclass(frozen=True)
+class _Folder:
+    path: Path
+
+    def __call__(self, place: str) -> bytes:
+        try:
+            return (self.path / place).read_bytes()
+        except OSError as problem:
+            raise damaged(self.path / place, f"cannot be read ({problem})") from None
+
+
+@functools.lru_cache(maxsize=8)
+def _opened(path: Path, changed: float, process: int) -> zipfile.ZipFile:
+    """Return an open archive; processes must not share one, nor may one outlive its file."""
+    del changed, process
+    try:
+        return zipfile.ZipFile(path)
+    except (OSError, zipfile.BadZipFile) as problem:
+        raise damaged(path, f"is truncated or not a zip archive ({problem})") from None
+
+
+@dataclasses.dataclass(frozen=True)
+class _Zip:
+    path: Path
+    changed: float
+
+    def archive(self) -> zipfile.ZipFile:
+        return _opened(self.path, self.changed, os.getpid())
+
+    def __call__(self, place: str) -> bytes:
+        try:
+            return self.archive().read(place)
+        except (OSError, zipfile.BadZipFile, zlib.error) as problem:
+            raise damaged(self.path, f"is damaged at {place} ({problem})") from None
+
+
+@dataclasses.dataclass(frozen=True)
+class _Tar:
+    path: Path
+    found: Mapping[str, tuple[int, int] | bytes]
+    """Member -> where it begins and how long it is, or its content."""
+
+    def __call__(self, place: str) -> bytes:
+        one = self.found[place]
+        if isinstance(one, bytes):
+            return one
+        with open(self.path, "rb") as file:
+            file.seek(one[0])
+            return file.read(one[1])
+
+
 def _is_picture(name: str) -> bool:
     return os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES and not name.startswith(".")
 
 
 def folder_pictures(folder: Path, names: Iterable[tuple[str, str]]) -> FoundPictures:
     """Return pictures of a folder, from pairs of "class/name" and the path below the folder."""
-
-    def content(place: str) -> bytes:
-        try:
-            return (folder / place).read_bytes()
-        except OSError as problem:
-            raise damaged(folder / place, f"cannot be read ({problem})") from None
-
-    return FoundPictures(folder, dict(sorted(names)), content)
+    return FoundPictures(folder, dict(sorted(names)), _Folder(folder))
 
 
 def in_class_folders(folder: Path, classes: Collection[str] | None = None) -> list[str]:
@@ -106,18 +151,8 @@ def _chosen(names: Iterable[str], folders: Sequence[str], classes: Collection[st
 
 
 def _in_zip(path: Path, folders: Sequence[str], classes: Collection[str] | None) -> FoundPictures:
-    try:
-        archive = zipfile.ZipFile(path)
-    except (OSError, zipfile.BadZipFile) as problem:
-        raise damaged(path, f"is truncated or not a zip archive ({problem})") from None
-
-    def content(place: str) -> bytes:
-        try:
-            return archive.read(place)
-        except (OSError, zipfile.BadZipFile, zlib.error) as problem:
-            raise damaged(path, f"is damaged at {place} ({problem})") from None
-
-    return FoundPictures(path, _chosen(archive.namelist(), folders, classes), content)
+    content = _Zip(path, path.stat().st_mtime)
+    return FoundPictures(path, _chosen(content.archive().namelist(), folders, classes), content)
 
 
 def _in_tar(path: Path, folders: Sequence[str], classes: Collection[str] | None) -> FoundPictures:
@@ -128,28 +163,17 @@ def _in_tar(path: Path, folders: Sequence[str], classes: Collection[str] | None)
             f"{path} is compressed and too large to be read anew for each picture: unpack it where it is"
             f" (tar xf {path.name}), and the folders in it are found."
         )
-    spans: dict[str, tuple[int, int]] = {}
-    held: dict[str, bytes] = {}
+    found: dict[str, tuple[int, int] | bytes] = {}
     try:
         with tarfile.open(path, "r:" if plain else "r:*") as archive:
             for member in archive:
                 if not member.isfile() or not _chosen([member.name], folders, classes):
                     continue
-                spans[member.name] = (member.offset_data, member.size)
-                if not plain and (file := archive.extractfile(member)) is not None:
-                    held[member.name] = file.read()
+                file = None if plain else archive.extractfile(member)
+                found[member.name] = (member.offset_data, member.size) if file is None else file.read()
     except (OSError, EOFError, tarfile.TarError, zlib.error) as problem:
         raise damaged(path, f"is truncated or not a tar archive ({problem})") from None
-
-    def content(place: str) -> bytes:
-        if not plain:
-            return held[place]
-        start, length = spans[place]
-        with open(path, "rb") as file:
-            file.seek(start)
-            return file.read(length)
-
-    return FoundPictures(path, _chosen(spans, folders, classes), content)
+    return FoundPictures(path, _chosen(found, folders, classes), _Tar(path, found))
 
 
 def find_pictures(path: Path, folders: Sequence[str], *, classes: Collection[str] | None = None) -> FoundPictures:
