@@ -174,7 +174,7 @@ def test_lists_that_do_not_go_with_the_pictures_are_told(tmp_path, text, error, 
 def packed(root: Path, archive: Path, inside: str) -> None:
     """Put the folder `root / inside` into an archive, and remove it."""
     archive.parent.mkdir(parents=True, exist_ok=True)
-    files = sorted(path for path in (root / inside).rglob("*") if path.is_file())
+    files = sorted((path for path in (root / inside).rglob("*") if path.is_file()), reverse=True)
     if archive.suffix == ".zip":
         with zipfile.ZipFile(archive, "w") as file:
             for path in files:
@@ -226,6 +226,16 @@ def test_archives_give_what_the_folders_give(tmp_path, monkeypatch, name):
         (root / archive).write_bytes(broken)
         with pytest.raises(DamagedDataError, match=r"truncated|cannot be|is incomplete"):
             load(name, root, **options)
+
+
+def test_processes_do_not_share_an_open_archive(tmp_path, monkeypatch):
+    with zipfile.ZipFile(tmp_path / "real.zip", "w") as archive:
+        archive.writestr("real/bee/a.jpg", b"...")
+    content = picture_files.find_pictures(tmp_path / "real.zip", ("real",)).content
+    handle = content.archive()
+    assert content.archive() is handle and content("real/bee/a.jpg") == b"..."
+    monkeypatch.setattr(os, "getpid", lambda: -1)
+    assert content.archive() is not handle
 
 
 def test_a_large_compressed_archive_has_to_be_unpacked(tmp_path, monkeypatch):
