@@ -89,7 +89,7 @@ def test_one_corruption_at_one_severity(root, monkeypatch):
     del fog
     np.save(folder / "labels.npy", np.tile(np.arange(10000) % 10, 5).astype(np.uint8))
     scenario = load("cifar10-c", root, corruption="fog", severity=3, verify=False)
-    assert scenario.name == "cifar10-c:fog-3" and scenario.target.name == "fog 3" and scenario.validation is None
+    assert scenario.name == "cifar10-c-fog-3" and scenario.target.name == "fog 3" and scenario.validation is None
     assert len(scenario.source[0]) == len(parts["train"][0])
     np.testing.assert_array_equal(scenario.target.x[::2500, 0, 0, 0], [3, 3, 3, 3])
     np.testing.assert_array_equal(scenario.test.y, np.arange(10000) % 10)

@@ -309,7 +309,7 @@ def test_pictures_of_other_numbers_and_classes_are_refused(tmp_path):
         load("office31", tmp_path, verify=False)
     (tmp_path / "office31/webcam/images/bike").mkdir()
     (tmp_path / "office31/webcam/images/bike/a.jpg").write_bytes(b"<html>")
-    with pytest.raises(DamagedDataError, match=r"bike/a.jpg cannot be read as an image"):
+    with pytest.raises(DamagedDataError, match=r"office31/webcam/images/bike/a.jpg cannot be read as an image"):
         load("office31", tmp_path, verify=False)
 
 

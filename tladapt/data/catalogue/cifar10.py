@@ -41,7 +41,7 @@ def _origin(*paths: Path) -> dict[str, dict[str, str]]:
 @SCENARIOS.register("cifar10-cifar10.1")
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Cifar10To101(_FromCifar10):
-    """CIFAR-10 -> CIFAR-10.1, a test set made anew eight years later by the same rules.
+    """CIFAR-10 -> CIFAR-10.1, a test set made anew, years later, by the same rules.
 
     Source: the 50,000 training pictures, labelled; validation: the 10,000 test pictures. Target and test: CIFAR-10.1
       (transductive), 2,000 pictures, 200 a class. Models lose several points from the one test set to the other.
@@ -52,7 +52,7 @@ class Cifar10To101(_FromCifar10):
     """
 
     version: Literal["v6", "v4"] = "v6"
-    """v6: 2,000 pictures, classes equally many; v4: 2,021, its first release."""
+    """v6: 2,000 pictures, classes equally many; v4: 2,021, the first that classifiers were tested on."""
 
     summary: ClassVar[str] = "10 classes, CIFAR-10 -> its test set made anew, 2,000 pictures"
     domains: ClassVar[tuple[str, ...]] = ("cifar10", "cifar10.1")
@@ -118,7 +118,7 @@ class Cifar10C(_FromCifar10):
 
     def load(self, data_dir: str | os.PathLike[str] | None = None) -> Scenario:
         """Read CIFAR-10 and one corruption as uint8 `[n, 32, 32, 3]`."""
-        name = f"cifar10-c:{self.corruption}-{self.severity}"
+        name = f"cifar10-c-{self.corruption}-{self.severity}"
         one, two = locate(self.releases, data_dir, called=name)
         train = self._cifar10(one["cifar10"])["train"]
         target = cifar_files.read_cifar10_c(two["corrupted"], self.corruption, self.severity)

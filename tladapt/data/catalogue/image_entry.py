@@ -14,7 +14,7 @@ from tladapt.data.catalogue.entry import SCENARIOS, ScenarioEntry
 from tladapt.data.catalogue.files import Release, check_sha256, damaged, locate, sha256
 from tladapt.data.catalogue.images import check_size, decode, gather
 from tladapt.data.catalogue.pairs import PairEntry
-from tladapt.data.catalogue.picture_files import FoundPictures, Pictures, find_pictures, read_split
+from tladapt.data.catalogue.picture_files import Content, FoundPictures, Pictures, find_pictures, read_split
 from tladapt.data.domain import Domain, Scenario
 from tladapt.errors import DamagedDataError, MissingDataError, UsageError
 
@@ -84,7 +84,7 @@ class ImageEntry(ScenarioEntry):
         del pictures
         return self.classes
 
-    def pictures(self, content: Any, places: Sequence[str]) -> Pictures:
+    def pictures(self, content: Content, places: Sequence[str]) -> Pictures:
         """Return encoded pictures as a source of cut ones."""
         assert self.resize is not None
         return Pictures(content, places, self.resize, self.size)

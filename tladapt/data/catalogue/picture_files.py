@@ -8,7 +8,7 @@ import os
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,49 +19,6 @@ from tladapt.errors import MissingDataError
 
 COMPRESSED_BYTES = 256 << 20
 """A compressed tar archive has no random access: up to this size its pictures are kept in memory, as encoded."""
-
-
-@dataclasses.dataclass(frozen=True)
-class FoundPictures:
-    """The pictures of one domain, by "class/name"."""
-
-    path: Path
-    """The folder or the archive, for messages."""
-    places: Mapping[str, str]
-    """"class/name" -> what `content` takes, sorted."""
-    content: Callable[[str], bytes]
-    """Returns the encoded picture at a place."""
-    left_out: frozenset[str] = frozenset()
-    """Pictures known to be damaged as released, which are not in `places`."""
-
-    def __len__(self) -> int:
-        return len(self.places)
-
-    def labels(self) -> list[str]:
-        """Return the name of the folder that each picture is in."""
-        return [name.split("/", 1)[0] for name in self.places]
-
-    def without(self, names: Collection[str]) -> FoundPictures:
-        """Return these pictures without some of them."""
-        places = {name: place for name, place in self.places.items() if name not in names}
-        return dataclasses.replace(self, places=places, left_out=self.left_out | frozenset(names))
-
-
-@dataclasses.dataclass(frozen=True)
-class Pictures:
-    """Encoded pictures as a random-access source: `[i]` -> uint8 `[size, size, 3]`; may go to other processes."""
-
-    content: Callable[[str], bytes]
-    places: Sequence[str]
-    resize: int
-    size: int
-
-    def __len__(self) -> int:
-        return len(self.places)
-
-    def __getitem__(self, index: int, /) -> np.ndarray:
-        place = self.places[index]
-        return decode_cropped(self.content(place), resize=self.resize, size=self.size, called=place)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,13 +72,64 @@ class _Tar:
             return file.read(one[1])
 
 
+Content = _Folder | _Zip | _Tar
+"""What returns the encoded picture at a place: a folder or an archive, which may go to other processes."""
+
+
+@dataclasses.dataclass(frozen=True)
+class FoundPictures:
+    """The pictures of one domain, by "class/name"."""
+
+    content: Content
+    places: Mapping[str, str]
+    """"class/name" -> what `content` takes, sorted."""
+    left_out: frozenset[str] = frozenset()
+    """Pictures known to be damaged as released, which are not in `places`."""
+
+    @property
+    def path(self) -> Path:
+        """The folder or the archive, for messages."""
+        return self.content.path
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def labels(self) -> list[str]:
+        """Return the name of the folder that each picture is in."""
+        return [name.split("/", 1)[0] for name in self.places]
+
+    def without(self, names: Collection[str]) -> FoundPictures:
+        """Return these pictures without some of them."""
+        places = {name: place for name, place in self.places.items() if name not in names}
+        return dataclasses.replace(self, places=places, left_out=self.left_out | frozenset(names))
+
+
+@dataclasses.dataclass(frozen=True)
+class Pictures:
+    """Encoded pictures as a random-access source: `[i]` -> uint8 `[size, size, 3]`."""
+
+    content: Content
+    places: Sequence[str]
+    resize: int
+    size: int
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __getitem__(self, index: int, /) -> np.ndarray:
+        place = self.places[index]
+        return decode_cropped(
+            self.content(place), resize=self.resize, size=self.size, called=f"{self.content.path}/{place}"
+        )
+
+
 def _is_picture(name: str) -> bool:
     return os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES and not name.startswith(".")
 
 
 def folder_pictures(folder: Path, names: Iterable[tuple[str, str]]) -> FoundPictures:
     """Return pictures of a folder, from pairs of "class/name" and the path below the folder."""
-    return FoundPictures(folder, dict(sorted(names)), _Folder(folder))
+    return FoundPictures(_Folder(folder), dict(sorted(names)))
 
 
 def in_class_folders(folder: Path, classes: Collection[str] | None = None) -> list[str]:
@@ -152,7 +160,7 @@ def _chosen(names: Iterable[str], folders: Sequence[str], classes: Collection[st
 
 def _in_zip(path: Path, folders: Sequence[str], classes: Collection[str] | None) -> FoundPictures:
     content = _Zip(path, path.stat().st_mtime)
-    return FoundPictures(path, _chosen(content.archive().namelist(), folders, classes), content)
+    return FoundPictures(content, _chosen(content.archive().namelist(), folders, classes))
 
 
 def _in_tar(path: Path, folders: Sequence[str], classes: Collection[str] | None) -> FoundPictures:
@@ -173,7 +181,7 @@ def _in_tar(path: Path, folders: Sequence[str], classes: Collection[str] | None)
                 found[member.name] = (member.offset_data, member.size) if file is None else file.read()
     except (OSError, EOFError, tarfile.TarError, zlib.error) as problem:
         raise damaged(path, f"is truncated or not a tar archive ({problem})") from None
-    return FoundPictures(path, _chosen(found, folders, classes), _Tar(path, found))
+    return FoundPictures(_Tar(path, found), _chosen(found, folders, classes))
 
 
 def find_pictures(path: Path, folders: Sequence[str], *, classes: Collection[str] | None = None) -> FoundPictures:
