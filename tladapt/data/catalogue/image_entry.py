@@ -6,7 +6,7 @@ import dataclasses
 import os
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -14,11 +14,9 @@ from tladapt.data.catalogue.entry import SCENARIOS, ScenarioEntry
 from tladapt.data.catalogue.files import Release, check_sha256, damaged, locate, sha256
 from tladapt.data.catalogue.images import check_size, decode, gather
 from tladapt.data.catalogue.pairs import PairEntry
-from tladapt.data.catalogue.picture_files import Content, FoundPictures, Pictures, find_pictures, read_split
+from tladapt.data.catalogue.picture_files import FoundPictures, Pictures, find_pictures, read_split
 from tladapt.data.domain import Domain, Scenario
 from tladapt.errors import DamagedDataError, MissingDataError, UsageError
-
-ROLES = ("source", "validation", "target", "test")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -84,48 +82,40 @@ class ImageEntry(ScenarioEntry):
         del pictures
         return self.classes
 
-    def pictures(self, content: Content, places: Sequence[str]) -> Pictures:
-        """Return encoded pictures as a source of cut ones."""
-        assert self.resize is not None
-        return Pictures(content, places, self.resize, self.size)
-
     def load(self, data_dir: str | os.PathLike[str] | None = None) -> Scenario:
         """Read the domains as uint8 `[n, size, size, 3]`: into memory up to 1 GiB together, on demand beyond."""
         source, target = self._ends()
         domain_of = {"source": source, "validation": source, "target": target, "test": target}
-        keys = {role: f"{domain_of[role]} {name}" for role, name in self._lists().items()}
+        lists = {role: f"{domain_of[role]} {name}" for role, name in self._lists().items()}
         release, called = self._release(), self._called()
-        needed = {key: release.files[key] for key in (source, target, *keys.values())}
+        needed = {key: release.files[key] for key in (source, target, *lists.values())}
         (paths,) = locate((dataclasses.replace(release, files=needed),), data_dir, called=called)
+
         found = {domain: self._find(domain, paths[domain], release.files[domain]) for domain in (source, target)}
         classes = self._class_names(found)
         labels = {domain: self._labels(domain, files, classes) for domain, files in found.items()}
-        roles: dict[str, tuple[Pictures, np.ndarray]] = {}
-        for role in ROLES:
-            files, y = found[domain_of[role]], labels[domain_of[role]]
-            if role in keys:
-                path = paths[keys[role]]
-                if self.verify and keys[role] in self.list_sha256:
-                    check_sha256(path, (self.list_sha256[keys[role]],))
-                names, y = _listed(path, files, y)
+        parts: dict[str, tuple[Pictures, np.ndarray]] = {}
+        for role, domain in domain_of.items():
+            files, y = found[domain], labels[domain]
+            if role in lists:
+                names, y = self._listed(lists[role], paths, files, y)
             elif role in ("source", "target"):
                 names = list(files.places)
             else:
                 continue
-            roles[role] = self.pictures(files.content, [files.places[name] for name in names]), y
-        decoded = gather([pictures for pictures, _ in roles.values()])
+            parts[role] = self._cut(files, names), y
+
+        x = gather([pictures for pictures, _ in parts.values()])
         domains = {
-            role: Domain(x, y, name=domain_of[role] if role in ("source", "target") else f"{domain_of[role]} {role}")
-            for (role, (_, y)), x in zip(roles.items(), decoded, strict=True)
+            role: Domain(each, y, name=domain_of[role] if role in ("source", "target") else f"{domain_of[role]} {role}")
+            for (role, (_, y)), each in zip(parts.items(), x, strict=True)
         }
         notes = [
             f"Left out, as it cannot be decoded: {name} of {domain}."
             for domain, files in found.items()
             for name in sorted(files.left_out)
         ]
-        origin: dict[str, Any] = {
-            "files": {str(paths[key]): sha256(paths[key]) for key in dict.fromkeys(keys.values())}
-        }
+        read = {str(paths[key]): sha256(paths[key]) for key in dict.fromkeys(lists.values())}
         return Scenario(
             domains["source"],
             domains["target"],
@@ -133,8 +123,19 @@ class ImageEntry(ScenarioEntry):
             validation=domains.get("validation"),
             classes=classes,
             name=called,
-            origin={**origin, "notes": notes} if notes else origin,
+            origin={"files": read, **({"notes": notes} if notes else {})},
         )
+
+    def _cut(self, files: FoundPictures, names: Sequence[str]) -> Pictures:
+        assert self.resize is not None
+        return Pictures(files.content, [files.places[name] for name in names], self.resize, self.size)
+
+    def _listed(
+        self, key: str, paths: Mapping[str, Path], files: FoundPictures, labels: np.ndarray
+    ) -> tuple[list[str], np.ndarray]:
+        if self.verify and key in self.list_sha256:
+            check_sha256(paths[key], (self.list_sha256[key],))
+        return _chosen(paths[key], files, labels)
 
     def _find(self, domain: str, path: Path, folders: Sequence[str]) -> FoundPictures:
         """Return the pictures of a domain, without those that are known to be damaged and are."""
@@ -215,7 +216,7 @@ def _can_be_decoded(files: FoundPictures, name: str) -> bool:
     return True
 
 
-def _listed(path: Path, files: FoundPictures, labels: np.ndarray) -> tuple[list[str], np.ndarray]:
+def _chosen(path: Path, files: FoundPictures, labels: np.ndarray) -> tuple[list[str], np.ndarray]:
     """Return the names of the listed pictures and their labels, and check the list's own numbers against these."""
     names, numbers = read_split(path)
     index = {name: place for place, name in enumerate(files.places)}

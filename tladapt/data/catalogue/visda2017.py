@@ -15,7 +15,10 @@ VISDA2017 = folder_release(
     {"synthetic": ("train",), "real": ("validation",)},
     folders=("visda-2017", "visda2017", "visda17", "VisDA2017", "VisDA-2017", "VISDA-C", "visda-2017/clf"),
     obtain="http://csr.bu.edu/ftp/visda17/clf/ (train.tar and validation.tar, unpacked: CLASS/NAME and image_list.txt)",
-    lists={"synthetic list": ["train/image_list.txt"], "real list": ["validation/image_list.txt"]},
+    lists={
+        "synthetic list": ["train/image_list.txt", "image_list/train.txt"],
+        "real list": ["validation/image_list.txt", "image_list/validation.txt"],
+    },
 )
 
 
