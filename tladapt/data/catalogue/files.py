@@ -138,6 +138,17 @@ def check_sha256(path: Path, expected: Sequence[str], *, content: bytes | None =
     )
 
 
+def check_md5(path: Path, expected: str) -> None:
+    """Raise `DamagedDataError` unless the file has the md5 that its authors, or those who mirror it, state."""
+    with open(path, "rb") as file:
+        got = hashlib.file_digest(file, "md5").hexdigest()
+    if got != expected:
+        raise damaged(
+            path,
+            f"is not the released file: expected md5 {expected}, got {got} (verify=False takes it as it is)",
+        )
+
+
 def cache_directory() -> Path:
     """Return where decoded data is kept: TLADAPT_CACHE, else XDG_CACHE_HOME/tladapt, else ~/.cache/tladapt."""
     if own := os.environ.get("TLADAPT_CACHE"):

@@ -17,6 +17,7 @@ from tladapt.data.catalogue.office_caltech10 import CLASSES, COUNTS, DOMAINS
 from tladapt.data.catalogue.pairs import PairEntry
 from tladapt.data.domain import Domain, Scenario
 
+Normalization = Literal["zscore", "rows", "none"]
 SURF = Release(
     title="Office-Caltech-10, SURF features",
     files={
@@ -34,11 +35,13 @@ SURF_SHA256 = {
 }
 
 
-def read_surf(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Return counts uint8 `[n, 800]` and labels int64 `[n]` from 0 on, of one file as released.
+def read_features(path: Path, names: tuple[str, ...], width: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return features `[n, width]` and labels int64 `[n]` from 0 on, of one file as released.
 
     Args:
-      path: a MATLAB file with `fts` `[n, 800]` and `labels` `[n, 1]`, 1 to 10.
+      path: a MATLAB file with the features `[n, width]` and `labels` `[n, 1]`, 1 to 10.
+      names: what the features are called in it, the first that is there.
+      width: numbers an example.
 
     Raises:
       DamagedDataError: for a file that is something else.
@@ -47,17 +50,42 @@ def read_surf(path: Path) -> tuple[np.ndarray, np.ndarray]:
     from scipy.io.matlab import MatReadError
 
     try:
-        read = loadmat(path, variable_names=["fts", "labels"])
-        x, y = np.asarray(read["fts"]), np.asarray(read["labels"]).reshape(-1).astype(np.int64) - 1
+        read = loadmat(path, variable_names=[*names, "labels"])
+        called = next((name for name in names if name in read), names[0])
+        x, y = np.asarray(read[called]), np.asarray(read["labels"]).reshape(-1).astype(np.int64) - 1
     except KeyError as name:
         raise damaged(path, f"is a MATLAB file without the array {name}") from None
     except (OSError, ValueError, TypeError, NotImplementedError, MatReadError, zlib.error) as problem:
         raise damaged(path, f"is truncated or not a MATLAB file ({problem})") from None
-    if x.ndim != 2 or x.shape[1] != 800 or len(x) != len(y) or len(x) == 0:
-        raise damaged(path, f"has fts of shape {x.shape} and {len(y)} labels; expected [n, 800] and n")
-    if y.min() < 0 or y.max() > 9 or x.min() < 0:
-        raise damaged(path, f"has labels from {y.min() + 1} to {y.max() + 1} (1 to 10 expected) or counts below 0")
+    if x.ndim != 2 or x.shape[1] != width or len(x) != len(y) or len(x) == 0:
+        raise damaged(path, f"has {called} of shape {x.shape} and {len(y)} labels; expected [n, {width}] and n")
+    if y.min() < 0 or y.max() > 9:
+        raise damaged(path, f"has labels from {y.min() + 1} to {y.max() + 1} (1 to 10 expected)")
     return x, y
+
+
+def read_surf(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Return counts `[n, 800]` and labels int64 `[n]` from 0 on, of one file of SURF words; raises as above."""
+    x, y = read_features(path, ("fts",), 800)
+    if x.min() < 0:
+        raise damaged(path, "has counts below 0")
+    return x, y
+
+
+def normalized(features: np.ndarray, how: Normalization) -> np.ndarray:
+    """Return features float32 `[n, d]` as papers on these data prepare them.
+
+    Args:
+      features: `[n, d]` of one domain.
+      how: rows: over their sum in each example; zscore: then each feature by its mean and deviation in the domain.
+    """
+    x = features.astype(np.float64)
+    if how != "none":
+        x /= np.maximum(x.sum(axis=1, keepdims=True), 1.0)
+    if how == "zscore":
+        deviation = x.std(axis=0)
+        x = (x - x.mean(axis=0)) / np.where(deviation > 0, deviation, 1.0)
+    return x.astype(np.float32)
 
 
 @SCENARIOS.register("office-caltech10-surf")
@@ -76,7 +104,7 @@ class OfficeCaltech10Surf(PairEntry):
 
     pair: str = "amazon-webcam"
     """Source and target, two of amazon, caltech10, dslr, webcam; "office-caltech10-surf:dslr-amazon" says it, too."""
-    normalize: Literal["zscore", "rows", "none"] = "zscore"
+    normalize: Normalization = "zscore"
     """rows: counts over their sum in each picture; zscore: then each word by its mean and deviation in its domain."""
     verify: bool = True
     """Refuse files whose sha256 is not that of the released ones."""
@@ -105,15 +133,6 @@ class OfficeCaltech10Surf(PairEntry):
             counts, y = read_surf(paths[name])
             if self.verify:
                 check_sha256(paths[name], (SURF_SHA256[name],))
-            domains.append(Domain(self._normalized(counts), y, name=name))
+            domains.append(Domain(normalized(counts, self.normalize), y, name=name))
         origin = {"files": {str(path): sha256(path) for path in paths.values()}}
         return Scenario(*domains, classes=CLASSES, name=called, origin=origin)
-
-    def _normalized(self, counts: np.ndarray) -> np.ndarray:
-        x = counts.astype(np.float64)
-        if self.normalize != "none":
-            x /= np.maximum(x.sum(axis=1, keepdims=True), 1.0)
-        if self.normalize == "zscore":
-            deviation = x.std(axis=0)
-            x = (x - x.mean(axis=0)) / np.where(deviation > 0, deviation, 1.0)
-        return x.astype(np.float32)
