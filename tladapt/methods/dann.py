@@ -56,7 +56,7 @@ class DANN(Method):
         "weight": Range(0.01, 1.0, log=True),
         "hidden": Choice(((100,), (1024, 1024))),
     }
-    """1. weight: the paper's, section 5.1.3 (reviews). 2. hidden: the discriminators of its MNIST and its SVHN network."""
+    """1. weight: the paper's, section 5.1.3 (reviews). 2. hidden: the discriminators of its MNIST and SVHN networks."""
 
     weight: float = 1.0
     """Largest value of lambda: the schedule's value is multiplied by it."""

@@ -48,8 +48,8 @@ class MCC(Method):
         "weight": Range(0.1, 10.0, log=True),
         "temperature": Range(1.0, 4.0),
     }
-    """1. weight: chosen here, a factor of 10 on either side of 1. 2. temperature: chosen here, around the 2.5 and 3.0 of
-    the authors' commands; 1 is no softening."""
+    """1. weight: chosen here, a factor of 10 on either side of 1. 2. temperature: chosen here, around the 2.5 and 3.0
+    of the authors' commands; 1 is no softening."""
     improves: ClassVar[frozenset[str]] = frozenset({"entropy", "im"})
 
     weight: float = 1.0

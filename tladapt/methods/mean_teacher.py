@@ -67,8 +67,8 @@ class MeanTeacher(Method):
         "decay": Choice((0.9, 0.99, 0.999)),
         "confidence": Range(0.8, 0.99),
     }
-    """1. weight: chosen here, a factor of 10 on either side of the authors' 3. 2. decay: chosen here around their 0.99;
-    0.999 is the later value of Tarvainen and Valpola. 3. confidence: from the 0.8 of thuml's library past their 0.968."""
+    """1. weight: chosen here, a factor of 10 on either side of the authors' 3. 2. decay: chosen here around 0.99;
+    0.999 is the later value of Tarvainen and Valpola. 3. confidence: from the 0.8 of thuml's library past 0.968."""
 
     weight: float = 3.0
     """Weight w of the consistency."""
