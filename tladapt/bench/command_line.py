@@ -26,18 +26,19 @@ def train_command(config: Config, scenario: Scenario, *, seed: int, seeds: int, 
         return None
     made = config.resolved()
     recipe: Any = made.recipe
+    plainly = Config()
     words = ["tladapt", "train", "--data", str(name), *_data_options(str(name), scenario.origin.get("options", {}))]
     for part in ("method", "backbone", "validator", "penalty"):
         thing = getattr(made, part)
         if thing is not None:
-            words += [f"--{part}", thing.name, *_options(part, thing, type(thing)())]
+            named = [] if thing.name == getattr(plainly, part) else [f"--{part}", thing.name]
+            words += [*named, *_options(part, thing, type(thing)())]
     plain = recipe.name.removesuffix("*")
     if plain != usual_recipe(config.backbone, config.weights):
         words += ["--recipe", plain]
     base = dataclasses.replace(RECIPES[plain], name=recipe.name, batchnorm=recipe.batchnorm)
     words += _options("recipe", recipe, base)
     words += _options("batchnorm", recipe.batchnorm, RECIPES[plain].batchnorm)
-    plainly = Config()
     for field in ("steps", "init", "weights", "transfer", "views", "evaluations", "patience", "log_every"):
         value = getattr(config, field)
         if value != getattr(plainly, field):

@@ -22,13 +22,16 @@ def show_search(found: Any) -> None:
     table.add_column(f"{oracle}target acc." if found.is_oracle else found.validator, justify="right")
     for name in ("source acc.", "steps", *found.fields):
         table.add_column(f"{oracle}{name}", justify="right", overflow="fold")
-    table.add_column(f"{oracle}no score" if oracle else "no score", overflow="fold")
+    refused = any(trial.reason for trial in found.trials)
+    if refused:
+        table.add_column(f"{oracle}no score", overflow="fold")
     order = sorted(found.trials, key=lambda trial: (trial.score is None, -(trial.score or 0.0), trial.number))
     for trial in order:
         score = "-" if trial.score is None else percent(trial.score) if found.is_oracle else f"{trial.score:.4g}"
         values = [show(trial.values[name]) if name in trial.values else "-" for name in found.fields]
         cells = [percent(trial.source_accuracy), " ".join(map(str, trial.steps)), *values]
-        table.add_row(str(trial.number), score, *cells, trial.reason.partition(":")[0])
+        cells += [trial.reason.partition(":")[0]] * refused
+        table.add_row(str(trial.number), score, *cells)
     console.print(table)
     for line in _words(found):
         console.print(line, markup=False, soft_wrap=True)
@@ -51,5 +54,5 @@ def _words(found: Any) -> Iterator[str]:
         if found.command is not None:
             yield f"Train it with new seeds: {found.command}"
         if found.oracle_accuracy is not None and not found.is_oracle:
-            yield f"oracle: {percent(found.oracle_accuracy)} by the target's test labels, which took no part in the choice."
+            yield f"oracle: {percent(found.oracle_accuracy)} by the target's test labels, which took no part in this."
     yield f"Search folder: {found.out}"
