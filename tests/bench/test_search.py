@@ -88,9 +88,7 @@ def test_called_again_nothing_is_trained_and_more_trials_go_on(found: SearchResu
     assert trained and more.trials[:3] == found.trials and len(more.trials) == 4
 
 
-@pytest.mark.parametrize("sampler", ["random", "tpe"])
-def test_stopped_and_called_again_it_is_as_if_never_stopped(sampler: str, found: SearchResult, tmp_path: Path) -> None:
-    whole = search(tmp_path / "whole", sampler=sampler) if sampler == "tpe" else found
+def test_stopped_and_called_again_it_is_as_if_never_stopped(found: SearchResult, tmp_path: Path) -> None:
     stops = iter([("train", 5), ("eval", 10), ("start", 0), ("end", 10)])
     stop: Any = next(stops)
 
@@ -102,12 +100,12 @@ def test_stopped_and_called_again_it_is_as_if_never_stopped(sampler: str, found:
 
     for _ in range(4):
         with pytest.raises(problems.Stopped):
-            search(tmp_path / "again", sampler=sampler, callbacks=[callback])
-    again = search(tmp_path / "again", sampler=sampler, callbacks=[callback])
-    assert again.trials == whole.trials
-    assert files(again.out) == files(whole.out)
-    for trial in whole.trials:
-        problems.assert_same_folder(whole.out / "runs" / trial.runs[0], again.out / "runs" / trial.runs[0])
+            search(tmp_path / "again", callbacks=[callback])
+    again = search(tmp_path / "again", callbacks=[callback])
+    assert again.trials == found.trials
+    assert files(again.out) == files(found.out)
+    for trial in found.trials:
+        problems.assert_same_folder(found.out / "runs" / trial.runs[0], again.out / "runs" / trial.runs[0])
 
 
 def test_labels_of_the_target_change_nothing_but_the_oracle(found: SearchResult, tmp_path: Path) -> None:
@@ -266,8 +264,7 @@ def test_locks_exclude_each_other(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_several_processes_share_a_search(tmp_path: Path) -> None:
     said: list[Any] = []
-    config = dataclasses.replace(CONFIG, debug=False)
-    whole = search(tmp_path / "one", config, trials=4)
-    shared = search(tmp_path / "two", config, trials=4, jobs=2, watcher=lambda *words: said.append(words))
+    whole = search(tmp_path / "one", trials=4)
+    shared = search(tmp_path / "two", trials=4, jobs=2, watcher=lambda *words: said.append(words))
     assert shared.trials == whole.trials and shared.best == whole.best
     assert said[-1][:2] == (4, 4)

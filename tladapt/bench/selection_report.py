@@ -133,10 +133,12 @@ def selection_report(
     notes: list[str] = []
     chosen = validators_of(validators)
     runs = gather(place / "runs" if (place / "runs").is_dir() else place, objects, notes)
-    finished = [run for run in runs if (run.place.path / "summary.json").is_file()]
-    notes += [
-        f"Left out: {run.name} has not finished." for run in runs if not (run.place.path / "summary.json").is_file()
-    ]
+    finished = []
+    for run in runs:
+        if (run.place.path / "summary.json").is_file():
+            finished.append(run)
+        else:
+            notes.append(f"Left out: {run.name} has not finished.")
     groups = pools(finished, place)
     logs = [(run, evaluations(run)) for run in finished]
     all_steps = all(in_log(run, validator, rows) for run, rows in logs for validator in chosen)

@@ -90,14 +90,12 @@ class Study:
             lock.acquire()  # another process may be in the middle of a line
             _cut_half_line(journal)
             lock.release()
-            backend = storages.journal.JournalFileBackend(str(journal), lock_obj=lock)
-            self._study = self._optuna.create_study(
-                study_name="tune",
-                storage=storages.JournalStorage(backend),
-                direction="maximize",
-                sampler=_seeded(self._optuna, space, sampler, seed, self._grid),
-                load_if_exists=True,
-            )
+            storage = storages.JournalStorage(storages.journal.JournalFileBackend(str(journal), lock_obj=lock))
+            common = {"storage": storage, "sampler": _seeded(self._optuna, space, sampler, seed, self._grid)}
+            if self._optuna.get_all_study_names(storage):
+                self._study = self._optuna.load_study(study_name="tune", **common)
+            else:
+                self._study = self._optuna.create_study(study_name="tune", direction="maximize", **common)
 
     def records(self) -> list[Any]:
         """Return all trials so far, as Optuna has them."""

@@ -238,9 +238,8 @@ def evaluator_of(
     counts = (len(sources), sum(len(domain) for domain in sources), len(scenario.target))
     network, predictor = build(config, scenario.target.shape, len(scenario.classes), counts, seed)
     parts = {name: run.record[name] for name in ("method", "backbone", "recipe")}
-    predictor = predictors.setdefault(
-        json.dumps([parts, counts, scenario.target.shape, len(scenario.classes)], sort_keys=True), predictor
-    )
+    sizes = [counts, scenario.target.shape, len(scenario.classes)]
+    predictor = predictors.setdefault(json.dumps([parts, sizes], sort_keys=True), predictor)
     evaluator = Evaluator(predictor, scenario, validation, validators, sources)
     return evaluator, weights_like(network, config, seed), test
 
