@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import random
 import shutil
+import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +28,7 @@ from tladapt.training import Config
 
 pytest.importorskip("optuna", reason="searches need optuna (extra 'search')")
 
+ROOT = Path(__file__).resolve().parents[2]
 FAST: dict[str, Any] = {"steps": 10, "evaluations": 2}
 SPACE: dict[str, Any] = {"method.weight": Range(0.1, 10.0, log=True), "method.temperature": Choice((1.0, 2.5))}
 CONFIG = problems.config("mcc", **FAST)
@@ -259,6 +263,26 @@ def test_locks_exclude_each_other(tmp_path: Path) -> None:
     one.release()
     assert other.try_acquire()
     other.release()
+
+
+@pytest.mark.slow
+def test_killed_from_outside_at_random_moments(found: SearchResult, tmp_path: Path) -> None:
+    program = (
+        "import sys, pathlib, tests.conftest;"
+        " from tests.bench.test_search import search; search(pathlib.Path(sys.argv[1]))"
+    )
+    chance = random.Random(0)
+    for _ in range(5):
+        with subprocess.Popen([sys.executable, "-c", program, str(tmp_path / "again")], cwd=ROOT) as process:
+            seen = len(list(tmp_path.rglob("*")))
+            while process.poll() is None and len(list(tmp_path.rglob("*"))) == seen:
+                time.sleep(0.05)  # up to the first file that it writes
+            time.sleep(chance.uniform(0.0, 6.0))
+            process.kill()
+    again = search(tmp_path / "again")
+    assert again.trials == found.trials and files(again.out) == files(found.out)
+    for trial in found.trials:
+        problems.assert_same_folder(found.out / "runs" / trial.runs[0], again.out / "runs" / trial.runs[0])
 
 
 @pytest.mark.slow

@@ -170,8 +170,20 @@ def selection_report(
         raise RunFolderError(f"there is nothing in {place} to compare. {' '.join(notes)}")
     lines, baselines = summarise(problems)
     return SelectionReport(
-        out=place, problems=tuple(problems), lines=lines, baselines=baselines, notes=tuple(dict.fromkeys(notes))
+        out=place, problems=tuple(problems), lines=lines, baselines=baselines, notes=tuple(_shortened(notes))
     )
+
+
+def _shortened(notes: Sequence[str]) -> list[str]:
+    """Return notes with one in the place of those that say the same of several runs."""
+    found: dict[str, list[str]] = {}
+    for note in dict.fromkeys(notes):
+        run, _, what = note.removeprefix("Left out: ").partition(" ")
+        found.setdefault(what, []).append(run)
+    return [
+        f"Left out: {runs[0]} {what}" if len(runs) == 1 else f"Left out, {len(runs)} runs such as {runs[0]}: {what}"
+        for what, runs in found.items()
+    ]
 
 
 def _loader(

@@ -68,15 +68,19 @@ def _history(axes: Any, numbers: list[int], scores: list[float], refused: list[i
         axes.plot(refused, bottom, "x", color=RED, markersize=6, label="no score")
     axes.xaxis.get_major_locator().set_params(integer=True)
     if scores or refused:
-        axes.legend(loc="lower right")
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.22), ncols=2)
 
 
 def _against(axes: Any, values: list[str], scores: list[float], space: str) -> None:
     """Draw scores against a field: on the scale that it was searched on, or by value where it has a few."""
     if ".." in space:
+        low, high = (float(end) for end in space.removesuffix(":log").split(".."))
         axes.plot([float(value) for value in values], scores, "o", color=BLUE, markersize=4)
         if space.endswith(":log"):
-            axes.set_xscale("log")
+            axes.set(xscale="log", xlim=(low / 1.2, high * 1.2))
+            axes.xaxis.set_minor_formatter("")  # what lies between powers of ten would run into each other
+        else:
+            axes.set_xlim(low - 0.05 * (high - low), high + 0.05 * (high - low))
     else:
         options = space.split("|" if "|" in space else ",")
         axes.plot([options.index(value) for value in values], scores, "o", color=BLUE, markersize=4)
