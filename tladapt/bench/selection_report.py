@@ -122,7 +122,7 @@ def selection_report(
       validators: names, or objects of your own; None: all registered.
       scenarios: data by the name of its scenario, for runs that were made from Python.
       data_dir: where data sets are, for the others.
-      watcher: called after each run.
+      watcher: called after each run, with the name of its problem.
       **objects: `backbone=`, `method=`: parts of your own that the runs were made with.
 
     Raises:

@@ -104,7 +104,7 @@ def candidates_of(
       all_steps: take every evaluation of the logs, which needs no checkpoint; else those that kept their checkpoint.
       predictors: what is compiled already.
       notes: a word is added for each checkpoint that is left out.
-      tell: told the name of each run that is done.
+      tell: told the name of the problem after each of its runs.
     """
     candidates, values = [], []
     for run in pool.runs:
@@ -135,7 +135,7 @@ def candidates_of(
             )
             known = row.get(f"target/{pool.metric}", row.get("target/accuracy"))
             values.append(float("nan") if known is None else float(known))
-        tell(run.name)
+        tell(pool.name)
     return candidates, values
 
 

@@ -13,7 +13,7 @@ from tladapt.reporting.page import Markup, paragraph, render, section, table
 from tladapt.reporting.plots import dot_chart
 from tladapt.training.folder import jsonable
 
-HEADER = ("", "regret in own run", "regret over all runs", "without guard", "rank corr.", "collapsed choices")
+HEADER = ("", "regret in own run", "regret over all runs", "without guard", "rank corr.", "collapsed choices stopped")
 _SHOWN = 8  # notes
 
 
@@ -58,8 +58,9 @@ def legend(report: SelectionReport) -> Iterator[str]:
     )
     yield "Rank corr.: Spearman's, of score and accuracy over a problem's checkpoints that pass the guard."
     yield (
-        f"The guard refuses {report.collapsed} of {report.checkpoints} checkpoints. Collapsed choices: how often the"
-        " guard led a validator that would have chosen one of these to another, of how often it would have."
+        f"The guard refuses {report.collapsed} of {report.checkpoints} checkpoints. Collapsed choices stopped: of the"
+        " runs (problems) where a validator would have chosen one of these, in how many the guard led it to another; in"
+        " the others nothing passed, and the last step stood in."
     )
 
 
@@ -139,7 +140,7 @@ def selection_section(report: SelectionReport) -> str:
     for line in report.lines:
         values = [100 * problem.judgement.verdicts[line.name].regret_within for problem in report.problems]
         within = line.regret_within
-        ends = (100 * within.low, 100 * within.high) if within.n > 1 else None
+        ends = (max(0.0, 100 * within.low), min(100.0, 100 * within.high)) if within.n > 1 else None
         groups.append((line.name, values, ends))
     last = report.baselines[0]
     chart = dot_chart(

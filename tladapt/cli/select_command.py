@@ -112,7 +112,7 @@ def _report(
         write_whole(Path(out), (as_csv if Path(out).suffix.lower() == ".csv" else as_markdown)(found).encode())
     if html is not None:
         body = Markup(selection_section(found))
-        page = document("Choosing without labels", body, eyebrow="tladapt", lead=str(found.out))
+        page = document(f"Validators over {found.out}", body, eyebrow="tladapt")
         write_whole(Path(html), page.encode())
     if as_json:
         from tladapt.cli.show import print_json
