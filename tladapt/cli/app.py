@@ -13,6 +13,7 @@ from tladapt.registry import suggest
 COMMANDS = {
     "train": "Train a model on a scenario with a method.",
     "bench": "Train the grid of a benchmark, and print its table.",
+    "tune": "Search hyper-parameters without target labels.",
     "eval": "Evaluate a finished run again.",
     "predict": "Predict classes and probabilities for new inputs.",
     "export": "Write a run's model to one file: stablehlo or safetensors.",

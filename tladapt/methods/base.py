@@ -22,6 +22,7 @@ from tladapt.errors import UnknownNameError, UsageError
 from tladapt.fields import Chosen
 from tladapt.losses.schedules import LAMBDA_SCHEDULES
 from tladapt.models import Outputs
+from tladapt.ranges import Choice, Range
 from tladapt.registry import Registry, suggest
 
 PyTree = Any
@@ -224,12 +225,17 @@ class Method(Chosen):
       augmentation: what augments inputs where the recipe says nothing ("none" for most methods).
       target_statistics: whether predictions on the target use BatchNorm statistics that are measured over the whole
         target, whatever the recipe's policy says of evaluation.
+      ranges: what `tladapt tune` searches: a range for each field that a user would tune, with its source.
+      improves: validators whose quantity the method's own losses drive up on the target, so that their scores flatter
+        it.
     """
 
     name: ClassVar[str] = "method"
     needs: ClassVar[frozenset[str]] = frozenset()
     augmentation: ClassVar[str] = "none"
     target_statistics: ClassVar[bool] = False
+    ranges: ClassVar[Mapping[str, Range | Choice]] = {}
+    improves: ClassVar[frozenset[str]] = frozenset()
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

@@ -27,6 +27,7 @@ from tladapt.methods.base import (
     classification,
 )
 from tladapt.models import BatchNorm, Discriminator
+from tladapt.ranges import Choice, Range
 
 LARGEST_EXACT_MAP = 4096
 
@@ -66,6 +67,12 @@ class CDAN(Method):
     """
 
     name: ClassVar[str] = "cdan"
+    ranges: ClassVar[Mapping[str, Range | Choice]] = {
+        "weight": Range(0.01, 10.0, log=True),
+        "entropy": Choice((False, True)),
+    }
+    """1. weight: the sweep of AdaTime (Ragab et al., TKDD 2023, arXiv 2203.08016), in factors. 2. entropy: the paper's
+    CDAN and CDAN+E."""
 
     weight: float = 1.0
     """Largest value of lambda: the schedule's value is multiplied by it."""

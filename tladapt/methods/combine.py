@@ -59,6 +59,9 @@ class Combined(Method):
         object.__setattr__(self, "name", "+".join(names))
         object.__setattr__(self, "needs", frozenset().union(*(method.needs for method in self.methods)))
         object.__setattr__(self, "augmentation", views.pop() if views else "none")
+        ranges = {f"{method.name}.{field}": each for method in self.methods for field, each in method.ranges.items()}
+        object.__setattr__(self, "ranges", ranges)
+        object.__setattr__(self, "improves", frozenset().union(*(method.improves for method in self.methods)))
         object.__setattr__(self, "target_statistics", any(method.target_statistics for method in self.methods))
 
     def _own(self, ctx: Context, method: Method) -> Context:

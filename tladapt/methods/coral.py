@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 from tladapt import losses
@@ -18,6 +19,7 @@ from tladapt.methods.base import (
     check_schedule,
     classification,
 )
+from tladapt.ranges import Choice, Range
 
 
 @METHODS.register("coral")
@@ -45,6 +47,11 @@ class CORAL(Method):
     """
 
     name: ClassVar[str] = "coral"
+    ranges: ClassVar[Mapping[str, Range | Choice]] = {
+        "weight": Range(0.1, 10.0, log=True),
+    }
+    """1. weight: AdaTime's sweep for Deep CORAL (Ragab et al., TKDD 2023, arXiv 2203.08016), in factors; DomainBed's is
+    the same (Gulrajani, Lopez-Paz, ICLR 2021, arXiv 2007.01434)."""
 
     weight: float = 1.0
     """Weight of the distance; the schedule's value is multiplied by it."""

@@ -23,6 +23,7 @@ from tladapt.methods.base import (
     classification,
 )
 from tladapt.models import Discriminator
+from tladapt.ranges import Choice, Range
 
 
 @METHODS.register("dann")
@@ -51,6 +52,11 @@ class DANN(Method):
     """
 
     name: ClassVar[str] = "dann"
+    ranges: ClassVar[Mapping[str, Range | Choice]] = {
+        "weight": Range(0.01, 1.0, log=True),
+        "hidden": Choice(((100,), (1024, 1024))),
+    }
+    """1. weight: the paper's, section 5.1.3 (reviews). 2. hidden: the discriminators of its MNIST and SVHN networks."""
 
     weight: float = 1.0
     """Largest value of lambda: the schedule's value is multiplied by it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import ClassVar
 
 from tladapt import losses
@@ -17,6 +18,7 @@ from tladapt.methods.base import (
     check_schedule,
     classification,
 )
+from tladapt.ranges import Choice, Range
 
 
 @METHODS.register("mcc")
@@ -42,6 +44,13 @@ class MCC(Method):
     """
 
     name: ClassVar[str] = "mcc"
+    ranges: ClassVar[Mapping[str, Range | Choice]] = {
+        "weight": Range(0.1, 10.0, log=True),
+        "temperature": Range(1.0, 4.0),
+    }
+    """1. weight: chosen here, a factor of 10 on either side of 1. 2. temperature: chosen here, around the 2.5 and 3.0
+    of the authors' commands; 1 is no softening."""
+    improves: ClassVar[frozenset[str]] = frozenset({"entropy", "im"})
 
     weight: float = 1.0
     """Weight of the confusion; the schedule's value is multiplied by it."""

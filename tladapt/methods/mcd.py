@@ -23,6 +23,7 @@ from tladapt.methods.base import (
     classification,
 )
 from tladapt.models import Outputs
+from tladapt.ranges import Choice, Range
 
 
 @METHODS.register("mcd")
@@ -54,6 +55,11 @@ class MCD(Method):
     """
 
     name: ClassVar[str] = "mcd"
+    ranges: ClassVar[Mapping[str, Range | Choice]] = {
+        "repeat": Choice((2, 3, 4)),
+        "weight": Range(0.1, 10.0, log=True),
+    }
+    """1. repeat: the paper's n. 2. weight: chosen here around the authors' 1; thuml's library has 10 on Office-31."""
 
     repeat: int = 4
     """How many times the backbone moves in update C."""

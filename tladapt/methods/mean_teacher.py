@@ -23,6 +23,7 @@ from tladapt.methods.base import (
     classification,
 )
 from tladapt.models import Outputs
+from tladapt.ranges import Choice, Range
 
 MODEL_BLOCKS = ("backbone", "bottleneck", "classifier")
 
@@ -61,6 +62,13 @@ class MeanTeacher(Method):
     name: ClassVar[str] = "mean_teacher"
     needs: ClassVar[frozenset[str]] = frozenset({"views"})
     augmentation: ClassVar[str] = "translate+noise"
+    ranges: ClassVar[Mapping[str, Range | Choice]] = {
+        "weight": Range(0.3, 30.0, log=True),
+        "decay": Choice((0.9, 0.99, 0.999)),
+        "confidence": Range(0.8, 0.99),
+    }
+    """1. weight: chosen here, a factor of 10 on either side of the authors' 3. 2. decay: chosen here around 0.99;
+    0.999 is the later value of Tarvainen and Valpola. 3. confidence: from the 0.8 of thuml's library past 0.968."""
 
     weight: float = 3.0
     """Weight w of the consistency."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import ClassVar, Literal, get_args
 
 import jax
@@ -22,6 +22,7 @@ from tladapt.methods.base import (
     check_schedule,
     classification,
 )
+from tladapt.ranges import Choice, Range
 
 
 @METHODS.register("mmd")
@@ -51,6 +52,10 @@ class MMD(Method):
     """
 
     name: ClassVar[str] = "mmd"
+    ranges: ClassVar[Mapping[str, Range | Choice]] = {
+        "weight": Range(0.01, 10.0, log=True),
+    }
+    """1. weight: AdaTime's sweep for MMD (Ragab et al., TKDD 2023, arXiv 2203.08016), in factors."""
 
     weight: float = 1.0
     """Weight of the discrepancy; the schedule's value is multiplied by it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import ClassVar
 
 import jax
@@ -24,6 +25,7 @@ from tladapt.methods.base import (
     classification,
 )
 from tladapt.models import Bottleneck, Outputs, WeightNormLinear
+from tladapt.ranges import Choice, Range
 
 
 @METHODS.register("shot")
@@ -54,6 +56,11 @@ class SHOT(Method):
     """
 
     name: ClassVar[str] = "shot"
+    ranges: ClassVar[Mapping[str, Range | Choice]] = {
+        "weight": Range(0.03, 1.0, log=True),
+    }
+    """1. weight: chosen here, a factor of about 3 on either side of the authors' 0.1 (digits) and 0.3 (objects)."""
+    improves: ClassVar[frozenset[str]] = frozenset({"entropy", "im"})
 
     weight: float = 0.1
     """Weight b of the pseudo-labels' cross entropy; 0 is SHOT-IM (the authors: 0.1 for digits, 0.3 for objects)."""

@@ -14,6 +14,7 @@ from flax import nnx
 
 from tladapt.errors import UsageError
 from tladapt.fields import Chosen
+from tladapt.ranges import Choice, Range
 from tladapt.registry import Registry
 
 PyTree = Any
@@ -144,11 +145,13 @@ class Penalty(Chosen):
         of inner layers), for which cached features are not enough; "labels" (a labelled source in every stage);
         "source_classifier" (the one that the starting weights came with).
       trains_source_classifier: whether the source classifier is trained with the model.
+      ranges: what `tladapt tune` searches: a range for each field that a user would tune, with its source.
     """
 
     name: ClassVar[str] = "penalty"
     needs: ClassVar[frozenset[str]] = frozenset()
     trains_source_classifier: ClassVar[bool] = False
+    ranges: ClassVar[Mapping[str, Range | Choice]] = {}
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import ClassVar
 
 import jax
@@ -10,6 +11,7 @@ import jax.numpy as jnp
 
 from tladapt.errors import UsageError
 from tladapt.penalties.base import PENALTIES, Penalty, PenaltyContext, PenaltyStart, PyTree, check_at_least, wide
+from tladapt.ranges import Choice, Range
 
 
 @PENALTIES.register("bss")
@@ -36,6 +38,10 @@ class BSS(Penalty):
     """
 
     name: ClassVar[str] = "bss"
+    ranges: ClassVar[Mapping[str, Range | Choice]] = {
+        "weight": Range(1e-4, 1e-2, log=True),
+    }
+    """1. weight: chosen here, a factor of 10 on either side of the paper's 0.001."""
 
     weight: float = 0.001
     """Strength of the shrinkage."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import ClassVar
 
 import jax
@@ -22,6 +23,7 @@ from tladapt.penalties.base import (
     check_source_classifier,
     wide,
 )
+from tladapt.ranges import Choice, Range
 
 _ALL = 2**31 - 1
 
@@ -55,6 +57,10 @@ class CoTuning(Penalty):
     name: ClassVar[str] = "co_tuning"
     needs: ClassVar[frozenset[str]] = frozenset({"labels", "source_classifier"})
     trains_source_classifier: ClassVar[bool] = True
+    ranges: ClassVar[Mapping[str, Range | Choice]] = {
+        "weight": Range(0.23, 23.0, log=True),
+    }
+    """1. weight: chosen here, a factor of 10 on either side of the paper's 2.3."""
 
     weight: float = 2.3
     """Strength of the pull."""

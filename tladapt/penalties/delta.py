@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Literal, get_args
 
 import jax
@@ -25,6 +25,7 @@ from tladapt.penalties.base import (
     check_at_least,
     wide,
 )
+from tladapt.ranges import Choice, Range
 
 Attention = Literal["supervised", "uniform"]
 BLOCK = 64  # examples of a pass
@@ -64,6 +65,10 @@ class DELTA(Penalty):
 
     name: ClassVar[str] = "delta"
     needs: ClassVar[frozenset[str]] = frozenset({"inputs", "taps"})
+    ranges: ClassVar[Mapping[str, Range | Choice]] = {
+        "weight": Range(0.048, 4.8, log=True),
+    }
+    """1. weight: chosen here, a factor of 10 on either side of the default."""
 
     weight: float = 0.48
     """Strength of the pull."""

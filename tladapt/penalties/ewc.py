@@ -15,6 +15,7 @@ from tladapt.errors import UsageError
 from tladapt.models.compile import has_convolutions
 from tladapt.models.compile import jit as compiled
 from tladapt.penalties.base import PENALTIES, Penalty, PenaltyStart, PyTree
+from tladapt.ranges import Choice, Range
 
 Labels = Literal["classes", "sample", "empirical"]
 Model = Callable[[PyTree, jax.Array], jax.Array]
@@ -53,6 +54,10 @@ class EWC(Penalty):
     """
 
     name: ClassVar[str] = "ewc"
+    ranges: ClassVar[Mapping[str, Range | Choice]] = {
+        "weight": Range(1.0, 1e4, log=True),
+    }
+    """1. weight: powers of ten around the default; the papers' are of other networks and units."""
 
     weight: float = 100.0
     """Strength of the pull."""

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 
 from tladapt.errors import UsageError
 from tladapt.penalties.base import PENALTIES, Penalty, PenaltyStart, PyTree
+from tladapt.ranges import Choice, Range
 
 
 @PENALTIES.register("l2sp")
@@ -37,6 +38,10 @@ class L2SP(Penalty):
     """
 
     name: ClassVar[str] = "l2sp"
+    ranges: ClassVar[Mapping[str, Range | Choice]] = {
+        "weight": Range(1e-3, 1.0, log=True),
+    }
+    """1. weight: chosen here; the 0.01 of thuml's library is inside, and so is the paper's order of magnitude, 0.1."""
 
     weight: float = 0.01
     """Strength of the pull."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import ClassVar
 
 import jax
@@ -22,6 +23,7 @@ from tladapt.penalties.base import (
     check_source_classifier,
     wide,
 )
+from tladapt.ranges import Choice, Range
 
 
 @PENALTIES.register("lwf")
@@ -50,6 +52,10 @@ class LwF(Penalty):
 
     name: ClassVar[str] = "lwf"
     needs: ClassVar[frozenset[str]] = frozenset({"inputs", "source_classifier"})
+    ranges: ClassVar[Mapping[str, Range | Choice]] = {
+        "weight": Range(0.4, 40.0, log=True),
+    }
+    """1. weight: chosen here, a factor of 10 on either side of thuml's 4."""
 
     weight: float = 4.0
     """Strength of the pull."""

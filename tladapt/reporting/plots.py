@@ -27,12 +27,18 @@ from tladapt.reporting.charts import (
 from tladapt.reporting.page import Markup, tag
 
 
-def dot_chart(title: str, groups: Sequence[tuple[str, Sequence[float], tuple[float, float] | None]]) -> Markup:
+def dot_chart(
+    title: str,
+    groups: Sequence[tuple[str, Sequence[float], tuple[float, float] | None]],
+    *,
+    label: str = "target accuracy, last step (%)",
+) -> Markup:
     """Return one line a group: a dot for each run, the mean as a stroke, and its interval where there is one.
 
     Args:
       title: above it.
       groups: name, values in percent, and the interval's ends.
+      label: of the axis.
     """
     low = min(min([*values, *(ends or ())]) for _, values, ends in groups)
     high = max(max([*values, *(ends or ())]) for _, values, ends in groups)
@@ -45,7 +51,7 @@ def dot_chart(title: str, groups: Sequence[tuple[str, Sequence[float], tuple[flo
     for value in ticks(low, high, about=5):
         parts.append(line(x(value), 4, x(value), height - 30, "grid"))
         parts.append(tag("text", number(value), x=f"{x(value):.1f}", y=height - 16, text_anchor="middle"))
-    parts.append(tag("text", "target accuracy, last step (%)", x=width / 2, y=height - 2, text_anchor="middle"))
+    parts.append(tag("text", label, x=width / 2, y=height - 2, text_anchor="middle"))
     for place, (name, values, ends) in enumerate(groups):
         middle, look = row * place + 27, colour(place)
         parts.append(tag("text", name, x=left, y=middle - 11, class_="over"))

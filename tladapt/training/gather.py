@@ -129,22 +129,29 @@ def readable(run: Run, scenario: Scenario) -> Scenario:
     return tokenized(scenario, texts.tokenizer, texts.length)
 
 
+def trained_on(place: RunFolder, record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return checksums of the arrays that a run was trained on, and its classes: what makes its problem.
+
+    Args:
+      place: the run's folder.
+      record: its `config.json`.
+    """
+    data = place.read_json("environment.json")["data"]
+    arrays = {name: checksum for name, checksum in data.items() if name != "test"}
+    return {**arrays, "classes": record["scenario"]["classes"]}
+
+
 def check_data(runs: Sequence[Run], scenario: Scenario) -> None:
     """Raise unless all runs were trained on the arrays of this scenario."""
-
-    def trained_on(run: Run) -> dict[str, Any]:
-        data = run.place.read_json("environment.json")["data"]
-        arrays = {name: checksum for name, checksum in data.items() if name != "test"}
-        return {**arrays, "classes": run.record["scenario"]["classes"]}
 
     def words(run: Run) -> str:
         about = run.record["scenario"]
         options = ", ".join(f"{key}={value}" for key, value in about["options"].items())
         return f"{run.name} on {about['name']}" + (f" ({options})" if options else "")
 
-    first = trained_on(runs[0])
+    first = trained_on(runs[0].place, runs[0].record)
     for run in runs[1:]:
-        if trained_on(run) != first:
+        if trained_on(run.place, run.record) != first:
             raise UsageError(
                 "scores compare checkpoints of one scenario only, and these runs were trained on different data:"
                 f" {words(runs[0])}; {words(run)}. Compare them separately."

@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 from tladapt.data.augment import AUGMENTATIONS
 from tladapt.errors import UnknownNameError, UsageError
 from tladapt.fields import Chosen
 from tladapt.losses.schedules import LEARNING_RATE_SCHEDULES
+from tladapt.ranges import Choice, Range
 from tladapt.registry import Registry, suggest
 
 
@@ -120,6 +122,15 @@ def check_pattern(called: str, pattern: str) -> None:
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Recipe(Chosen):
     """How a model is trained, whatever the method: one table of results has one recipe, source-only included."""
+
+    ranges: ClassVar[Mapping[str, Range | Choice]] = {
+        "learning_rate": Range(1e-4, 0.1, log=True),
+        "weight_decay": Range(1e-6, 1e-2, log=True),
+        "batch_size": Choice((16, 32, 64, 128)),
+    }
+    """What `tladapt tune` searches where it is asked to (`--range recipe.learning_rate`): never by itself, since one
+    table has one recipe. 1. learning_rate: chosen here, from below AdaTime's sweep (5e-4 to 1e-2, arXiv 2203.08016) to
+    above the rates of SGD. 2. weight_decay: DomainBed's (arXiv 2007.01434). 3. batch_size: chosen here."""
 
     name: str = "custom"
     """How tables call it."""

@@ -140,7 +140,7 @@ def select(
     runs = gather(folders, objects, notes)
     if not runs:
         raise RunFolderError(f"there is no checkpoint to choose from. {' '.join(notes)}")
-    chosen = _validators(validators)
+    chosen = validators_of(validators)
     scenario = own_data(runs[0], data_dir) if scenario is None else scenario
     scenario = readable(runs[0], scenario)
     check_data(runs, scenario)
@@ -161,15 +161,12 @@ def _candidates(
 ) -> tuple[list[Candidate], list[np.ndarray]]:
     """Return every checkpoint's scores, and the classes that it gives to the test inputs, whose labels stay outside."""
     test = None if scenario.test is None else scenario.test.unlabelled()
-    # A twin without a test set: the evaluator has no label of the target to look at.
-    blind = Scenario(
-        scenario.source, scenario.target, validation=scenario.validation, classes=scenario.classes, name=scenario.name
-    )
+    blind = without_test(scenario)
     candidates, answers, done = [], [], 0
     total = sum(len(run.steps) for run in runs)
     predictors: dict[str, Predictor] = {}
     for run in runs:
-        evaluator, like, seen_test = _evaluator(run, blind, test, validators, predictors)
+        evaluator, like, seen_test = evaluator_of(run, blind, test, validators, predictors)
         for step in run.steps:
             try:
                 weights = read_weights(Checkpoints(run.place.checkpoints), step, like)
@@ -184,6 +181,13 @@ def _candidates(
             if watcher is not None:
                 watcher(done, total, run.name)
     return candidates, answers
+
+
+def without_test(scenario: Scenario) -> Scenario:
+    """Return a scenario's twin without a test set: an evaluator of it has no label of the target to look at."""
+    return Scenario(
+        scenario.source, scenario.target, validation=scenario.validation, classes=scenario.classes, name=scenario.name
+    )
 
 
 def _looked_at(
@@ -210,7 +214,7 @@ def _looked_at(
     return candidate, answer
 
 
-def _evaluator(
+def evaluator_of(
     run: Run,
     scenario: Scenario,
     test: Domain | None,
@@ -219,7 +223,12 @@ def _evaluator(
 ) -> tuple[Evaluator, Weights, Domain | None]:
     """Return a run's evaluator, weights of the shapes of its checkpoints, and the test inputs as its steps see them.
 
-    Runs that differ by their seed share what is compiled.
+    Args:
+      run: whose checkpoints are to be looked at.
+      scenario: the problem, without its test set.
+      test: unlabelled inputs of the test set, where predictions for them are wanted.
+      validators: what scores.
+      predictors: what is compiled already: runs that differ by their seed share it. What is new is added.
     """
     seed, config = int(run.record["seed"]), run.config
     if config.transfer == "features":
@@ -229,12 +238,18 @@ def _evaluator(
     counts = (len(sources), sum(len(domain) for domain in sources), len(scenario.target))
     network, predictor = build(config, scenario.target.shape, len(scenario.classes), counts, seed)
     parts = {name: run.record[name] for name in ("method", "backbone", "recipe")}
-    predictor = predictors.setdefault(json.dumps([parts, counts], sort_keys=True), predictor)
+    sizes = [counts, scenario.target.shape, len(scenario.classes)]
+    predictor = predictors.setdefault(json.dumps([parts, sizes], sort_keys=True), predictor)
     evaluator = Evaluator(predictor, scenario, validation, validators, sources)
     return evaluator, weights_like(network, config, seed), test
 
 
-def _validators(given: Sequence[str | Validator] | None) -> list[Validator]:
+def validators_of(given: Sequence[str | Validator] | None) -> list[Validator]:
+    """Return validators by name or as they are, all registered ones for None.
+
+    Raises:
+      UsageError: for none, or two of one name.
+    """
     found = [VALIDATORS[item]() if isinstance(item, str) else item for item in (VALIDATORS if given is None else given)]
     names = [validator.name for validator in found]
     twice = sorted({name for name in names if names.count(name) > 1})
