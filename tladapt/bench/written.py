@@ -12,6 +12,7 @@ from typing import Any
 
 from tladapt.bench.benchmark import Benchmark
 from tladapt.bench.outcomes import Outcome, read_asked, read_failures
+from tladapt.bench.page import bench_page
 from tladapt.bench.sheets import sheets, short_sheet
 from tladapt.bench.table import MEAN, BenchTable, Entry, SettingTable, TableRow, table_of
 from tladapt.errors import UsageError
@@ -62,6 +63,7 @@ def write_tables(out: Path, outcomes: Sequence[Outcome], benchmark: Benchmark) -
         "table.md": to_markdown(table),
         "table.csv": to_csv(table),
         "table.tex": to_latex(table),
+        "report.html": bench_page(table),
     }
     return [write_whole(out / name, text.encode()) for name, text in texts.items()]
 
