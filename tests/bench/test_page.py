@@ -65,9 +65,9 @@ def test_files_of_a_grid(grid):
     files = write_tables(grid, outcomes(), BENCHMARK)
     assert [file.name for file in files] == ["table.txt", "table.md", "table.csv", "table.tex", "report.html"]
     text, page = files[0].read_text(), files[-1].read_text()
-    assert text.startswith("A toy benchmark: last step\n") and "Our own recipe." in text
+    assert text.startswith("A toy benchmark: last step\n") and "common: Our own recipe." in text
     assert re.search(r"^ mcd +– +– +– +–$", text, re.MULTILINE)  # was asked for
-    assert re.search(r"^ dann +71.5 oracle +72.0 oracle +\+0.5 ", text, re.MULTILINE)
+    assert re.search(r"^ dann +mean +71.5 oracle +72.0 oracle +\+0.5 ", text, re.MULTILINE)
     assert "tladapt bench toy --out &#x27;a b&#x27;" in page
     assert not [path.name for path in grid.iterdir() if path.name.startswith(".") or path.suffix == ".part"]
     again = [file.read_bytes() for file in files]

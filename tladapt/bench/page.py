@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tladapt.bench.outcomes import reason
 from tladapt.bench.sheets import (
     alike,
     called,
@@ -31,7 +32,11 @@ def bench_page(found: BenchTable) -> str:
     parts.append(section("What failed", *_failures(found.failures)))
     made = [tag("h3", "The command"), tag("pre", found.command, tabindex="0")] if found.command else []
     for one in found.settings:
-        made += [tag("h3", f"Setting {one.setting}"), *([paragraph(one.note)] if one.note else []), facts(one.facts)]
+        made += [
+            tag("h3", f"Setting {one.setting}"),
+            *([paragraph(f"{one.note.rstrip('.')}.")] if one.note else []),
+            facts(one.facts),
+        ]
     parts.append(section("How it was made", *made))
     return document(
         found.title,
@@ -80,7 +85,7 @@ def _setting(one: SettingTable, suffix: str) -> list[Markup]:
         parts.append(
             section(f"Ranks{suffix}", tag("div", drawn, class_="alone"), paragraph(words, class_="small soft"))
         )
-    if literature := literature_sheet(one, "Means"):
+    if literature := literature_sheet(one, "Results"):
         parts.append(section(f"Beside the literature{suffix}", sheet_to_html(literature)))
     every = details("Last, chosen, oracle and published, by problem", sheet_to_html(numbers_sheet(one, "Results")))
     parts.append(section(f"Every number{suffix}", every))
@@ -160,12 +165,11 @@ def _failures(failures: Sequence[Mapping[str, Any]]) -> list[Markup]:
         return [paragraph("No run failed.", class_="fine")]
     rows, texts = [], []
     for one in failures:
-        said = str(one.get("error", "")).strip()
         name = f"{one['method']} on {one['problem']}, seed {one['seed']} ({one['setting']})"
-        rows.append([name, (said.splitlines() or ["–"])[-1]])
-        texts += [tag("h3", name), tag("pre", said or "–", tabindex="0")]
+        rows.append([name, reason(one["error"])])
+        texts += [tag("h3", name), tag("pre", one["error"], tabindex="0")]
     caption = "Runs that failed; --retry-failed tries them again."
     return [
-        table(["run", "last line of the error"], rows, caption=caption, left=(1,)),
+        table(["run", "error"], rows, caption=caption, left=(1,)),
         details("The messages, whole", *texts),
     ]
