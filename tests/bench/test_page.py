@@ -9,7 +9,7 @@ from tests.bench.toy_grid import LAST, PROBLEMS, outcomes
 from tladapt.bench import Benchmark, Problem, Published, Setting
 from tladapt.bench.page import bench_page
 from tladapt.bench.table import BenchTable, tabulate
-from tladapt.bench.written import show_table, write_tables
+from tladapt.bench.written import draw_tables, show_table, write_tables
 from tladapt.errors import RunFolderError
 from tladapt.training.config import Config
 
@@ -119,3 +119,11 @@ def test_the_terminal_shows_the_tables_and_what_failed(grid, capsys):
 def test_a_folder_that_is_no_grid_is_refused(tmp_path):
     with pytest.raises(RunFolderError, match="not the folder of a grid"):
         write_tables(tmp_path, outcomes(), BENCHMARK)
+
+
+def test_figures_on_demand(grid):
+    found = [one for one in outcomes() if one.method != "target_only"]
+    files = draw_tables(grid, [*found, *(dataclasses.replace(one, setting="paper") for one in found)], BENCHMARK)
+    names = ["gains.png", "ranks.png", "gains-paper.png", "ranks-paper.png"]
+    assert [file.relative_to(grid).as_posix() for file in files] == [f"figures/{name}" for name in names]
+    assert all(file.read_bytes().startswith(b"\x89PNG") for file in files)
