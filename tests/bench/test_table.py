@@ -122,6 +122,17 @@ def test_from_six_problems_on_the_signed_ranks_decide():
     assert one.ranks.test.p == pytest.approx(stats.friedmanchisquare(*scores.T).pvalue)
 
 
+def test_equal_gains_are_ties():
+    values = [70.1, 63.3, 81.7, 55.9, 91.3, 47.7, 66.1]
+    steps = [0.3, 0.3, 0.3, 0.3, -0.3, 0.3, 0.0]
+    found = [outcome("source_only", f"A>{n}", 0, value) for n, value in enumerate(values)]
+    found += [
+        outcome("dann", f"A>{n}", 0, value + step) for n, (value, step) in enumerate(zip(values, steps, strict=True))
+    ]
+    gain = row(tabulate(found), "dann").gain
+    assert gain is not None and gain.p == pytest.approx(stats.wilcoxon([1, 1, 1, 1, -1, 1, 0]).pvalue)
+
+
 def test_one_problem_is_tested_over_its_seeds():
     [one] = tabulate([one for one in outcomes() if one.problem == "A>B"]).settings
     gain = next(row.gain for row in one.rows if row.method == "dann")

@@ -95,7 +95,9 @@ def gain_figure(rows: Sequence[GainRow], *, baseline: str, problems: int) -> Any
         if problems > 1:
             dots = {"color": ORANGE, "markersize": 4, "alpha": 0.7}
             axes.plot(known, [place - 0.22] * len(known), "o", label=words("a problem"), **dots)
-        axes.plot(row.over_seeds, [place] * 2, color=SKY, linewidth=6, label=words("95 % over seeds"))
+        axes.plot(
+            row.over_seeds, [place] * 2, color=SKY, linewidth=6, solid_capstyle="butt", label=words("95 % over seeds")
+        )
         if problems > 1:
             ends = {"color": BLUE, "linewidth": 1.3, "marker": "|", "markersize": 6}
             axes.plot(row.over_problems, [place + 0.22] * 2, label=words("95 % over problems"), **ends)
