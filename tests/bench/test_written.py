@@ -11,7 +11,14 @@ from tladapt.bench.table import tabulate
 from tladapt.bench.written import to_csv, to_latex, to_markdown, to_text
 from tladapt.errors import UsageError
 
-FAILED = {"benchmark": "toy", "setting": "common", "problem": "A>B", "method": "mcd", "seed": 1, "error": "a\nb: c\n"}
+FAILED = {
+    "benchmark": "toy",
+    "setting": "common",
+    "problem": "A>B",
+    "method": "mcd",
+    "seed": 1,
+    "error": "Traceback (most recent call last):\nb: c\n",
+}
 
 
 @pytest.fixture(scope="module")
@@ -46,8 +53,9 @@ def test_text_shows_what_there_is_and_what_is_missing(table):
 
 def test_published_numbers_are_held_against_their_like_only(table):
     lines = [words(line) for line in to_text(table).split("\n")]
-    assert ["dann", "71.0 last", "70.2 last", "-0.8", "–", "+3.8", "[2]"] in lines
-    assert ["source_only", "66.0 ?", "–", "–", "–", "–", "[1]"] in lines
+    assert ["dann", "mean", "71.0 last", "70.2 last", "-0.8", "–", "+3.8", "[2]"] in lines
+    assert ["dann", "A>B", "79.0 oracle", "79.0 oracle", "+0.0", "–", "+5.0", "[3]"] in lines  # no mean of that kind
+    assert ["source_only", "mean", "66.0 ?", "66.5 last", "–", "–", "–", "[1]"] in lines
     assert ["published, oracle [3]", "79.0", "–", "–"] in lines
 
 

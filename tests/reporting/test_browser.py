@@ -6,8 +6,11 @@ import itertools
 
 import pytest
 
+from tests.bench.toy_grid import outcomes
 from tests.reporting.browser import CHROMIUM, Browser
 from tests.reporting.conftest import add_pictures
+from tladapt.bench.page import bench_page
+from tladapt.bench.table import tabulate
 from tladapt.reporting import write_report
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")]
@@ -42,6 +45,8 @@ def test_pages_fit_every_window(browser, make_run, tmp_path):
     for method, seed in itertools.product(("source_only", "dann"), (0, 1)):
         add_pictures(make_run(f"bench/{method}/seed{seed}", method=method, seed=seed, classes=names, log_every=300))
     pages = [write_report([tmp_path / "bench"]), write_report([tmp_path / "bench" / "dann" / "seed0"])]
+    pages.append(tmp_path / "table.html")
+    pages[-1].write_text(bench_page(tabulate(outcomes())))
     for page, width, dark in itertools.product(pages, (1400, 768, 360), (False, True)):
         browser.open(page, width=width, dark=dark)
         assert browser.ask("document.documentElement.scrollWidth") <= width, (page, width)

@@ -111,4 +111,5 @@ def test_latex_escapes_every_special_letter():
 
 def test_html_escapes_and_marks():
     page = sheet_to_html(SMALL)
-    assert "A &amp; B." in page and "&lt;0.001" in page and "<td><b>80.0*</b></td>" in page and "100 % of it." in page
+    assert "A &amp; B." in page and "&lt;0.001" in page and "<td><b>80.0*</b></td>" in page
+    assert "<td>70.0<small> ±1.0</small></td>" in page and "<td>[1]</td>" in page and "100 % of it." in page

@@ -59,13 +59,12 @@ def gains(methods: Mapping[str, Values], baseline: Values, problems: Sequence[st
     """
     differences = {
         method: {
-            problem: {s: found[problem][s] - baseline[problem][s] for s in sorted(found[problem])
-                      if s in baseline[problem]}
+            problem: _differences(found[problem], baseline[problem])
             for problem in problems
             if problem in found and problem in baseline
         }
         for method, found in methods.items()
-    }  # fmt: skip
+    }
     differences = {
         method: {problem: by_seed for problem, by_seed in found.items() if by_seed}
         for method, found in differences.items()
@@ -98,6 +97,11 @@ def gains(methods: Mapping[str, Values], baseline: Values, problems: Sequence[st
     }
 
 
+def _differences(found: Mapping[int, float], base: Mapping[int, float]) -> dict[int, float]:
+    # Rounding makes equal differences equal, which tests by rank have to see.
+    return {seed: round(found[seed] - base[seed], 9) for seed in sorted(found) if seed in base}
+
+
 def _overall(differences: Values, problems: Sequence[str]) -> tuple[Interval, Interval, float]:
     shared = [set(differences.get(problem, {})) for problem in problems]
     seeds = sorted(set.intersection(*shared))
@@ -105,7 +109,7 @@ def _overall(differences: Values, problems: Sequence[str]) -> tuple[Interval, In
         unknown = Interval(math.nan, math.nan, math.nan, 0)
         return unknown, unknown, math.nan
     d = np.array([[differences[problem][seed] for seed in seeds] for problem in problems])  # [problems, seeds]
-    by_seed, by_problem = d.mean(axis=0), d.mean(axis=1)
+    by_seed, by_problem = d.mean(axis=0).round(9), d.mean(axis=1).round(9)
     if len(problems) == 1:
         return mean_and_interval(by_seed), mean_and_interval(by_problem), paired_test(by_seed, np.zeros(len(seeds))).p
     test = paired_test(by_problem, np.zeros(len(problems)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
+from tladapt.bench.outcomes import reason
 from tladapt.bench.table import MEAN, BenchTable, Entry, SettingTable, TableRow
 from tladapt.evaluation.statistics import Interval
 from tladapt.reporting.sheets import Sheet
@@ -55,7 +56,7 @@ def last_sheet(one: SettingTable, title: str) -> Sheet:
         rows.append((*cells, *[UNKNOWN if math.isnan(row.rank) else f"{row.rank:.1f}"] * bool(one.ranks)))
     notes = [f"{one.metric.capitalize()} in percent at the last step, ± half of the {_OVER}."]
     if one.note:
-        notes.append(one.note)
+        notes.append(f"{one.setting}: {one.note.rstrip('.')}.")
     return Sheet(
         title=f"{title}: last step",
         header=("method", *columns, *["rank"] * bool(one.ranks)),
@@ -130,19 +131,23 @@ def alike(one: SettingTable) -> str:
 
 
 def literature_sheet(one: SettingTable, title: str) -> Sheet | None:
-    """Return published means beside ours of the same kind, and the gains of both; None where nobody published."""
+    """Return published means beside ours of the same kind, and the gains of both; None where nobody published.
+
+    Who published no mean over these problems is shown problem by problem.
+    """
     rows, sources = [], _sources(one)
     for row in one.rows:
+        means = {(beside.kind, beside.source) for beside in row.beside if beside.problem == MEAN}
         for beside in row.beside:
-            if beside.problem != MEAN:
+            if beside.problem != MEAN and (beside.kind, beside.source) in means:
                 continue
-            known = not math.isnan(beside.ours)
             rows.append(
                 (
                     called(row),
+                    one.problems[0] if len(one.problems) == 1 else beside.problem,
                     f"{beside.published:.1f} {_kind(beside.kind)}",
-                    f"{beside.ours:.1f} {beside.kind}" if known else UNKNOWN,
-                    _signed(beside.ours - beside.published),
+                    UNKNOWN if math.isnan(beside.ours) else f"{beside.ours:.1f} {_kind_of_ours(beside.kind)}",
+                    _signed(beside.difference),
                     _signed(beside.published_gain),
                     _signed(beside.our_gain),
                     f"[{sources.index(beside.source) + 1}]",
@@ -151,16 +156,18 @@ def literature_sheet(one: SettingTable, title: str) -> Sheet | None:
     if not rows:
         return None
     notes = [
-        "Only like is held against like: last against last, oracle (chosen with labels of the target) against oracle;"
-        " ?: the source does not say. A mean that a source does not print is that of its numbers. Code bases differ"
-        " more in source-only than in gains: look at the gains over"
-        f" {one.baseline} of the same source."
+        "Only like is held against like: last against last, oracle (chosen with labels of the target) against oracle."
+        " ?: the source does not say; our last step stands beside it, and no difference is taken. A mean that a source"
+        " does not print is that of its numbers. Code bases differ more in source-only than in gains: look at the gains"
+        f" over {one.baseline} of the same source."
     ]
     shown = {row[-1] for row in rows}
     numbered = [(f"[{number}]", source) for number, source in enumerate(sources, start=1)]
     notes += [f"{number} {source}" for number, source in numbered if number in shown]
-    header = ("method", "published", "ours", "difference", "published gain", "our gain", "source")
-    return Sheet(title=f"{title}: beside the literature", header=header, rows=tuple(rows), notes=tuple(notes))
+    header = ("method", "problem", "published", "ours", "difference", "published gain", "our gain", "source")
+    return Sheet(
+        title=f"{title}: beside the literature", header=header, rows=tuple(rows), left=(0, 1), notes=tuple(notes)
+    )
 
 
 def gains_sheet(one: SettingTable, title: str) -> Sheet:
@@ -216,8 +223,9 @@ def failures_sheet(table: BenchTable) -> Sheet | None:
     """Return which runs failed, and what they said last; None where none did."""
     rows = []
     for one in table.failures:
-        said = str(one.get("error", "")).strip().splitlines() or [UNKNOWN]
-        rows.append((str(one["method"]), str(one["problem"]), str(one["seed"]), str(one["setting"]), said[-1]))
+        rows.append(
+            (str(one["method"]), str(one["problem"]), str(one["seed"]), str(one["setting"]), reason(str(one["error"])))
+        )
     if not rows:
         return None
     header = ("method", "problem", "seed", "setting", "error")
@@ -292,6 +300,10 @@ def _sources(one: SettingTable) -> list[str]:
 
 def _kind(kind: str) -> str:
     return "?" if kind == "unknown" else kind
+
+
+def _kind_of_ours(kind: str) -> str:
+    return "oracle" if kind == "oracle" else "last"
 
 
 def _gain(interval: Interval) -> str:

@@ -43,7 +43,7 @@ class Entry:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Beside:
-    """A published number and ours of the same kind, in percent; ours is NaN where the kind is not known."""
+    """A published number and ours of its kind, in percent; where the kind is not known, ours is the last step's."""
 
     problem: str
     published: float
@@ -54,6 +54,11 @@ class Beside:
     """Over the baseline's number of the same kind and source."""
     our_gain: float = math.nan
     """Our mean less our baseline's, of the same kind."""
+
+    @property
+    def difference(self) -> float:
+        """Ours less the published one; NaN where its kind is not known, since only like is held against like."""
+        return math.nan if self.kind == "unknown" else self.ours - self.published
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -375,7 +380,7 @@ def _beside(
 
 
 def _of_kind(entry: Entry | None, kind: str) -> float:
-    return math.nan if entry is None else {"last": entry.last.mean, "oracle": entry.oracle.mean}.get(kind, math.nan)
+    return math.nan if entry is None else entry.oracle.mean if kind == "oracle" else entry.last.mean
 
 
 def _seconds(found: Runs) -> float:

@@ -12,12 +12,15 @@ from typing import Any
 
 from tladapt.bench.benchmark import Benchmark
 from tladapt.bench.outcomes import Outcome, read_asked, read_failures
+from tladapt.bench.page import bench_page
 from tladapt.bench.sheets import sheets, short_sheet
 from tladapt.bench.table import MEAN, BenchTable, Entry, SettingTable, TableRow, table_of
 from tladapt.errors import UsageError
 from tladapt.evaluation.statistics import Interval
+from tladapt.reporting.bench_figures import GainRow, gain_figure, rank_figure
 from tladapt.reporting.folder import write_whole
 from tladapt.reporting.sheets import WIDTH, sheet_to_latex, sheet_to_markdown, sheet_to_rich, sheet_to_text
+from tladapt.reporting.style import save_figure, style
 from tladapt.training.folder import RunFolder
 
 KINDS = {"last": "last", "chosen": "chosen", "oracle": "oracle_uses_test_labels"}
@@ -62,8 +65,51 @@ def write_tables(out: Path, outcomes: Sequence[Outcome], benchmark: Benchmark) -
         "table.md": to_markdown(table),
         "table.csv": to_csv(table),
         "table.tex": to_latex(table),
+        "report.html": bench_page(table),
     }
     return [write_whole(out / name, text.encode()) for name, text in texts.items()]
+
+
+def draw_tables(out: Path, outcomes: Sequence[Outcome], benchmark: Benchmark) -> list[Path]:
+    """Draw `figures/gains.png` and `figures/ranks.png` of a grid; of settings behind the first with their names.
+
+    Args:
+      out: the grid's folder.
+      outcomes: of its finished runs.
+      benchmark: what they are of.
+
+    Returns:
+      The files: none where there is no baseline to gain over, and too little to rank.
+
+    Raises:
+      MissingPackageError: where matplotlib is not installed.
+      RunFolderError: for a folder that is not a grid's, or a file that cannot be written.
+      UsageError: where no run is finished and none has failed.
+    """
+    files = []
+    with style():
+        for place, one in enumerate(grid_table(out, outcomes, benchmark).settings):
+            suffix = f"-{one.setting}" if place else ""
+            rows = [_gain_row(one, row) for row in one.rows if row.gain and not math.isnan(row.gain.over_seeds.mean)]
+            if rows:
+                figure = gain_figure(rows, baseline=one.baseline, problems=len(one.problems))
+                files.append(save_figure(figure, out / "figures" / f"gains{suffix}.png"))
+            if ranks := one.ranks:
+                figure = rank_figure(ranks.methods, ranks.ranks, difference=ranks.difference, groups=ranks.groups)
+                files.append(save_figure(figure, out / "figures" / f"ranks{suffix}.png"))
+    return files
+
+
+def _gain_row(one: SettingTable, row: TableRow) -> GainRow:
+    assert row.gain is not None
+    found = row.gain.by_problem
+    return GainRow(
+        row.method,
+        [found[problem].over_seeds.mean if problem in found else math.nan for problem in one.problems],
+        row.gain.over_seeds.mean,
+        row.gain.over_seeds[1:3],
+        row.gain.over_problems[1:3],
+    )
 
 
 def show_table(out: Path, outcomes: Sequence[Outcome], benchmark: Benchmark, *, console: Any = None) -> None:

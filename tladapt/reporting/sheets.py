@@ -14,6 +14,7 @@ from tladapt.reporting.page import Markup, listing, table, tag
 
 WIDTH = 100  # columns of plain text
 _WORDS = 40  # columns of text that may be wrapped have about this width
+_DENSE = 8  # more columns than this are set in smaller letters on a page
 _SPECIAL = {
     "\\": r"\textbackslash{}",
     **{letter: "\\" + letter for letter in "&%$#_{}"},
@@ -169,15 +170,20 @@ def sheet_to_latex(sheet: Sheet) -> str:
 
 
 def sheet_to_html(sheet: Sheet) -> Markup:
-    """Return a table for a page, its notes below it."""
+    """Return a table for a page, its notes below it; spreads and intervals in small print."""
     rows = []
     for place, row in enumerate(sheet.rows):
         cells: list[Any] = [row[0]]
         for column, cell in enumerate(row[1:], start=1):
-            whole = tag("td", tag("b", cell)) if (place, column) in sheet.strong else cell
-            cells.append(whole)
+            if column in sheet.left:
+                cells.append(cell)
+                continue
+            value, spread = re.fullmatch(r"(.+?)((?: ±| \[).*)?", cell, re.DOTALL).groups()  # type: ignore[union-attr]
+            shown = tag("b", value) if (place, column) in sheet.strong else value
+            cells.append(tag("td", shown, tag("small", spread) if spread else ""))
         rows.append(cells)
-    drawn = table(sheet.header, rows, caption=f"{sheet.title}.", left=sheet.left)
+    dense = "dense" if len(sheet.header) > _DENSE else None
+    drawn = table(sheet.header, rows, caption=f"{sheet.title}.", left=sheet.left, class_=dense)
     notes = listing(sheet.notes, class_="small soft") if sheet.notes else Markup("")
     return Markup(drawn + notes)
 
