@@ -11,7 +11,9 @@ from tladapt.data.texts import Texts, Tokenizer, tokenized
 if TYPE_CHECKING:
     from tladapt.data.augment import AUGMENTATIONS
     from tladapt.data.catalogue import SCENARIOS, ScenarioEntry, entry_type, load
-    from tladapt.data.sampling import Feed, examples, feed, permutation, positions
+    from tladapt.data.feeds import Feed, feed
+    from tladapt.data.sampling import examples, permutation, positions
+    from tladapt.data.streaming import in_order, in_turn
 
 __all__ = [
     "AUGMENTATIONS",
@@ -28,6 +30,8 @@ __all__ = [
     "entry_type",
     "examples",
     "feed",
+    "in_order",
+    "in_turn",
     "load",
     "permutation",
     "positions",
@@ -37,7 +41,9 @@ __all__ = [
 _LATER = {
     "AUGMENTATIONS": "augment",
     **dict.fromkeys(("SCENARIOS", "ScenarioEntry", "entry_type", "load"), "catalogue"),
-    **dict.fromkeys(("Feed", "examples", "feed", "permutation", "positions"), "sampling"),
+    **dict.fromkeys(("Feed", "feed"), "feeds"),
+    **dict.fromkeys(("examples", "permutation", "positions"), "sampling"),
+    **dict.fromkeys(("in_order", "in_turn"), "streaming"),
 }
 
 
