@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tladapt.data import Domain, Labelled, Unlabelled, examples, feed, permutation, positions
-from tladapt.data.sampling import ResidentFeed, StreamedFeed
+from tladapt.data.feeds import ResidentFeed, StreamedFeed
 from tladapt.errors import DamagedDataError, UsageError
 
 RNG = np.random.default_rng(1)
@@ -140,7 +140,7 @@ def test_streamed_batches_equal_resident_ones_bit_for_bit(labelled, dtype, reade
         for left, right in zip(batches(resident, first, steps), batches(streamed, first, steps), strict=True):
             same(left, right)
     if reader:
-        assert all(name.startswith("tladapt-read") for name in from_files[0].x.threads - {"MainThread"})
+        assert all(name.startswith("grain-prefetch") for name in from_files[0].x.threads - {"MainThread"})
         assert from_files[0].x.threads - {"MainThread"}
     streamed.close()
     for left, right in zip(batches(resident, 9, 2), batches(streamed, 9, 2), strict=True):  # starts anew
@@ -205,8 +205,7 @@ def test_examples_reads_arrays_and_sources_alike():
     x = domain(6).x
     index = np.array([5, 0, 0, 2])
     for one in (Domain(x), Domain(Reader(x))):
-        for threads in (0, 3):
-            np.testing.assert_array_equal(examples(one, index, threads=threads), x[index])
+        np.testing.assert_array_equal(examples(one, index), x[index])
     assert examples(Domain(Reader(x)), np.array([], int)).shape == (0, 3, 3, 1)
 
 

@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from tladapt.data import shifts
     from tladapt.data.augment import AUGMENTATIONS
     from tladapt.data.catalogue import SCENARIOS, ScenarioEntry, entry_type, load
-    from tladapt.data.sampling import Feed, examples, feed, permutation, positions
+    from tladapt.data.feeds import Feed, feed
+    from tladapt.data.sampling import examples, permutation, positions
+    from tladapt.data.streaming import in_order, in_turn
 
 __all__ = [
     "AUGMENTATIONS",
@@ -29,6 +31,8 @@ __all__ = [
     "entry_type",
     "examples",
     "feed",
+    "in_order",
+    "in_turn",
     "load",
     "permutation",
     "positions",
@@ -39,7 +43,9 @@ __all__ = [
 _LATER = {
     "AUGMENTATIONS": "augment",
     **dict.fromkeys(("SCENARIOS", "ScenarioEntry", "entry_type", "load"), "catalogue"),
-    **dict.fromkeys(("Feed", "examples", "feed", "permutation", "positions"), "sampling"),
+    **dict.fromkeys(("Feed", "feed"), "feeds"),
+    **dict.fromkeys(("examples", "permutation", "positions"), "sampling"),
+    **dict.fromkeys(("in_order", "in_turn"), "streaming"),
 }
 
 

@@ -43,15 +43,14 @@ def extract(model: Any, domain: Domain, *, batch: int = 64, watcher: Callable[[i
       >>> extract(halves, Domain([[2.0, 4.0], [6.0, 8.0], [0.0, 2.0]]), batch=2).features.tolist()
       [[1.0, 2.0], [3.0, 4.0], [0.0, 1.0]]
     """
-    from tladapt.data import examples
+    from tladapt.data import in_order, in_turn
 
     forward = _forward(model)
     count = len(domain)
     size = min(batch, count)
     features, logits = [], []
-    for first in range(0, count, size):
-        index = np.minimum(np.arange(first, first + size), count - 1)
-        found, classified = forward(examples(domain, index))
+    for place, x in enumerate(in_turn(domain, in_order(count, size))):
+        found, classified = forward(x)
         found = np.asarray(found)
         if found.ndim != 2 or len(found) != size:
             raise UsageError(f"features of {size} examples must be [{size}, d], got shape {found.shape}.")
@@ -59,7 +58,7 @@ def extract(model: Any, domain: Domain, *, batch: int = 64, watcher: Callable[[i
         if classified is not None:
             logits.append(np.asarray(classified))
         if watcher is not None:
-            watcher(min(first + size, count))
+            watcher(min((place + 1) * size, count))
     return Extracted(np.concatenate(features)[:count], np.concatenate(logits)[:count] if logits else None)
 
 

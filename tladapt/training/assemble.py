@@ -85,6 +85,11 @@ class Assembly:
         used = {name for span in self.spans for name in span.domains}
         return {name: self.feeds[name].arrays() for name in sorted(used)}
 
+    def part(self, span: Span) -> int | None:
+        """Return how many steps a chunk should have at most, for what the feeds bring; None: as many as one likes."""
+        limits = [feed.part for feed in (self.feeds[name] for name in span.domains) if feed.part is not None]
+        return min(limits, default=None)
+
     def chunk(self, span: Span, first: int, steps: int) -> dict[str, PyTree]:
         """Return what a chunk of steps needs from the feeds, by domain."""
         return {name: self.feeds[name].chunk(first, steps) for name in span.domains}

@@ -5,8 +5,8 @@ from __future__ import annotations
 import collections
 import itertools
 import math
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Generic, Literal, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +20,7 @@ from tladapt.training.state import State
 from tladapt.training.step import Log, StageStep
 
 PyTree = Any
+T = TypeVar("T")
 Mode = Literal["scan", "loop", "eager"]
 
 
@@ -94,6 +95,48 @@ def evaluation_steps(laid_out: Sequence[Span], evaluations: int, chunk: int) -> 
     return tuple(sorted({nearest(ends[-1] * (i + 1) / evaluations) for i in range(evaluations)}))
 
 
+def cut(first: int, count: int, part: int | None) -> tuple[tuple[int, int], ...]:
+    """Return (first step, number of steps) of the parts of a chunk, each of at most `part` steps.
+
+    >>> cut(40, 10, 4), cut(40, 10, None)
+    (((40, 4), (44, 4), (48, 2)), ((40, 10),))
+    """
+    end, step = first + count, part or count
+    return tuple((start, min(step, end - start)) for start in range(first, end, step))
+
+
+class Ahead(Generic[T]):
+    """What is made for each item of a plan, in order; `peek` makes it ahead of its use.
+
+    Args:
+      make: what is made.
+      plan: arguments of `make`.
+    """
+
+    def __init__(self, make: Callable[..., T], plan: Iterable[tuple[Any, ...]]):
+        self._make, self._plan = make, iter(plan)
+        self._ready: list[T] = []
+
+    def peek(self) -> T | None:
+        """Return the next one, which stays; None after the last one."""
+        if not self._ready:
+            self._ready += [self._make(*item) for item in itertools.islice(self._plan, 1)]
+        return self._ready[0] if self._ready else None
+
+    def take(self) -> T:
+        """Return the next one, which is let go."""
+        self.peek()
+        return self._ready.pop()
+
+
+def _mean(found: list[tuple[int, Log]]) -> Log:
+    """Return the means over a chunk from those over its parts."""
+    if len(found) == 1:
+        return found[0][1]
+    total = sum(count for count, _ in found)
+    return {name: sum((log[name] * (n / total) for n, log in found), jnp.float32(0.0)) for name in found[0][1]}
+
+
 class Dispatcher:
     """Runs chunks of one stage's steps.
 
@@ -159,15 +202,26 @@ class Dispatcher:
 
         self._chunk, self._single, self._ended = ready(chunk), ready(single), ready(ended)
 
-    def __call__(self, state: State, arrays: PyTree, pieces: PyTree) -> tuple[State, Log]:
-        """Return the state after a chunk and the means of its logs, both on the device."""
-        count = jax.tree.leaves(pieces)[0].shape[self.layout.axis]
-        if self.mode == "scan":
-            state, means = self._chunk(state, arrays, pieces)
-        else:
-            state, means = self._one_by_one(state, arrays, pieces, count)
+    def __call__(self, state: State, arrays: PyTree, parts: Iterable[PyTree]) -> tuple[State, Log]:
+        """Return the state after a chunk and the means of its logs, both on the device.
+
+        Args:
+          state: as the layout has it; its memory is used anew.
+          arrays: as the layout has them.
+          parts: the pieces of the chunk's steps, some steps after the other; one part where nothing is streamed.
+        """
+        found: list[tuple[int, Log]] = []
+        for pieces in parts:
+            count = jax.tree.leaves(pieces)[0].shape[self.layout.axis]
+            if self.mode == "scan":
+                state, means = self._chunk(state, arrays, pieces)
+            else:
+                state, means = self._one_by_one(state, arrays, pieces, count)
+            if found:
+                jax.block_until_ready(found[-1][1])  # at most two parts are on the device, and a third on its way
+            found.append((count, means))
         state, norms = self._ended(state, arrays, self._piece(pieces, count - 1))
-        return state, means | norms
+        return state, _mean(found) | norms
 
     def _one_by_one(self, state: State, arrays: PyTree, pieces: PyTree, count: int) -> tuple[State, Log]:
         logs: list[Log] = []

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from tladapt.data import Domain, Scenario, examples
+from tladapt.data import Domain, Scenario, examples, in_order, in_turn
 from tladapt.errors import UsageError
 from tladapt.evaluation import (
     VALIDATORS,
@@ -109,11 +109,9 @@ class Predictor:
     def outputs(self, weights: Weights, domain: Domain, role: DomainName) -> Outputs:
         """Return features `[n, d]` and logits `[n, C]` of all examples of a domain, in order, as NumPy arrays."""
         count = len(domain)
-        size = min(BATCH, count)
         features, logits = [], []
-        for first in range(0, count, size):
-            index = np.minimum(np.arange(first, first + size), count - 1)  # the last batch is filled up
-            out = self._run(role, lambda w, x: self.call(w, x, role), weights, examples(domain, index))
+        for x in in_turn(domain, in_order(count, BATCH)):
+            out = self._run(role, lambda w, x: self.call(w, x, role), weights, x)
             features.append(out.features)
             logits.append(out.logits)
         return Outputs(

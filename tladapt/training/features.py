@@ -20,7 +20,7 @@ import numpy as np
 from flax import nnx
 
 import tladapt
-from tladapt.data import AUGMENTATIONS, Domain, Scenario, examples
+from tladapt.data import AUGMENTATIONS, Domain, Scenario, in_order, in_turn
 from tladapt.data.catalogue.files import cached_arrays
 from tladapt.errors import UsageError
 from tladapt.methods.base import Sizes
@@ -260,10 +260,9 @@ def _batches(model: Model, x: Any) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     if isinstance(model.backbone, TextNetwork):
         yield from by_length(np.asarray(x), model.backbone.pad_id, batch_size=BATCH)
         return
-    domain, count, size = Domain(x), len(x), min(BATCH, len(x))
-    for first in range(0, count, size):
-        rows = np.arange(first, first + size)
-        yield rows[rows < count], examples(domain, np.minimum(rows, count - 1))
+    batches = in_order(len(x), BATCH)
+    for place, found in enumerate(in_turn(Domain(x), batches)):
+        yield np.arange(place * len(found), min((place + 1) * len(found), len(x))), found
 
 
 def notes(config: Config, frozen: Frozen, params: Mapping[str, PyTree]) -> list[str]:

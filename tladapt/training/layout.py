@@ -91,6 +91,10 @@ class Single:
         (chunk,) = chunks
         return chunk if self.devices == 1 else jax.device_put(chunk, self._on(None, "data"))
 
+    def sent(self, pieces: PyTree) -> PyTree:
+        """Return a chunk's pieces on their way to the devices."""
+        return jax.device_put(pieces) if self.devices == 1 else pieces
+
 
 @dataclasses.dataclass(frozen=True)
 class Stacked:
@@ -150,6 +154,10 @@ class Stacked:
     def pieces(self, chunks: Sequence[PyTree]) -> PyTree:
         """Return what a chunk of steps brings for all runs; leaves `[runs, steps, batch, ...]`."""
         return _stack(chunks)
+
+    def sent(self, pieces: PyTree) -> PyTree:
+        """Return a chunk's pieces on their way to the devices."""
+        return jax.device_put(pieces, self._by_run()) if self.how == "pmap" else jax.device_put(pieces)
 
     def _mesh(self) -> Mesh:
         return jax.make_mesh((self.count,), ("run",), (AxisType.Auto,), devices=jax.devices()[: self.count])

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import copy
 import dataclasses
+import functools
+import itertools
 import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,7 +17,7 @@ import numpy as np
 
 from tladapt.errors import DivergenceError
 from tladapt.training.assemble import Assembly, weights_of
-from tladapt.training.dispatch import Dispatcher, boundaries, evaluation_steps, refreshes
+from tladapt.training.dispatch import Ahead, Dispatcher, boundaries, cut, evaluation_steps, refreshes
 from tladapt.training.keeper import Keeper
 from tladapt.training.layout import Layout
 from tladapt.training.passes import Span
@@ -98,9 +100,10 @@ class Loop:
         refreshed = refreshes(span)
         arrays, axes = ({name: tree[name] for name in span.domains} for tree in resident)
         dispatcher: Dispatcher | None = self.first.compiled.get((span, self.layout))
-        for first, count in boundaries(span, self.config.log_every):
-            if first < resumed:
-                continue
+        chunks = [(first, count) for first, count in boundaries(span, self.config.log_every) if first >= resumed]
+        parts = {first: cut(first, count, self.first.part(span)) for first, count in chunks}
+        ahead = Ahead(functools.partial(self._pieces, span), itertools.chain.from_iterable(parts.values()))
+        for first, count in chunks:
             # 1. A stage begins with fresh optimiser state; a refresh looks at the whole target.
             if first == span.stage_first and first > 0:
                 state = self._each(state, self._restarted)
@@ -109,15 +112,15 @@ class Loop:
                     self.tell(member, "note", first, {"text": self._phase(span)})
             if first in refreshed:
                 state = self._each(state, lambda member, state, at=first: self._refreshed(member, state, span, at))
-            # 2. Step.
-            pieces = self.layout.pieces([member.assembly.chunk(span, first, count) for member in self.members])
+            # 2. Step. While the device computes, what the next steps need is read and sent there.
             if dispatcher is None:
                 step = StageStep(self.first.parts, span)
-                dispatcher = Dispatcher(step, self.layout, state, arrays, axes, pieces, debug=self.config.debug)
+                dispatcher = Dispatcher(step, self.layout, state, arrays, axes, ahead.peek(), debug=self.config.debug)
                 self.first.compiled[span, self.layout] = dispatcher
                 if dispatcher.note and span is self.first.spans[0]:
                     self.tell(self.members[0], "note", first, {"text": dispatcher.note})
-            state, log = dispatcher(state, arrays, pieces)
+            state, log = dispatcher(state, arrays, (ahead.take() for _ in parts[first]))
+            ahead.peek()
             # 3. Log: the only transfer from the device.
             done = first + count
             fetched = jax.device_get({"log": log, "fault": state.fault})
@@ -138,6 +141,11 @@ class Loop:
                 self.tell(self.members[0], "note", done, {"text": reason})
                 break
         return state
+
+    def _pieces(self, span: Span, first: int, count: int) -> PyTree:
+        """Return what some steps need, for all runs."""
+        pieces = self.layout.pieces([member.assembly.chunk(span, first, count) for member in self.members])
+        return pieces if self.first.part(span) is None else self.layout.sent(pieces)
 
     def _log(self, member: Member, span: Span, done: int, fetched: Mapping[str, Any], step: StageStep) -> None:
         if member.fault:
