@@ -180,12 +180,12 @@ def _presence(entry: Any, data_dir: str | None) -> Record:
     root = data_directory(data_dir)
     where = "no data directory was named (--data-dir DIR, or TLADAPT_DATA)" if root is None else f"looked for in {root}"
     if not entry.releases:
-        return {"present": True, "state": "not needed", "files": "none needed", "where": where}
+        return {"present": True, "state": "none", "files": "none needed", "where": where}
     if root is None:
         return {"present": False, "state": "missing", "files": where, "where": where}
     found = [(release, find(release, root)) for release in entry.releases]
     absent = [
-        f"{release.title} ({', '.join(names[0] for key, names in release.files.items() if key not in have)})"
+        f"{release.title} ({_some([names[0] for key, names in release.files.items() if key not in have])})"
         for release, have in found
         if len(have) < len(release.files)
     ]
@@ -196,3 +196,8 @@ def _presence(entry: Any, data_dir: str | None) -> Record:
         "files": f"missing in {root}: {', '.join(absent)}" if absent else f"present in {root}",
         "where": where,
     }
+
+
+def _some(names: list[str], most: int = 8) -> str:
+    """Return names in words, the first ones of many."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
