@@ -167,6 +167,7 @@ def _terminated_as_interrupted() -> Iterator[None]:
     """Let SIGTERM, with which schedulers announce the end, do what Ctrl-C does."""
 
     def interrupt(number: int, frame: Any) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # some say it twice, which must not cut the saving short
         raise KeyboardInterrupt
 
     if threading.current_thread() is not threading.main_thread():
