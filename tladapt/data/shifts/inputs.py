@@ -137,7 +137,9 @@ def sample(scenario: Scenario, side: Side, most: int = 300) -> np.ndarray:
         where = np.linspace(0, len(domain) - 1, count).astype(np.int64)
         parts.append(vectors(domain.take(where)))
         if not np.isfinite(parts[-1]).all():
-            raise UsageError(f"domain {domain.name!r} has inputs that are not finite, so it has no principal directions.")
+            raise UsageError(
+                f"domain {domain.name!r} has inputs that are not finite, so it has no principal directions."
+            )
     return np.concatenate(parts).astype(np.float64)
 
 
