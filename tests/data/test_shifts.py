@@ -242,6 +242,9 @@ def test_inputs_that_cannot_be_computed_with_are_refused():
         shifts.GaussianNoise().apply(points)
     with pytest.raises(UsageError, match="vary in fewer directions than the 1 "):
         shifts.CovariateShift().apply(points)
+    holes = Scenario(*[Domain(np.full((4, 3), np.nan, np.float32), [0, 1, 0, 1])] * 2)
+    with pytest.raises(UsageError, match="not finite"):
+        shifts.SubspaceShift().apply(holes)
     floats = Scenario(*[Domain(np.ones((4, 8, 8, 1), np.float32), [0, 1, 0, 1])] * 2)
     with pytest.raises(UsageError, match=r"8-bit pictures.*numpy\.rint"):
         shifts.Fog().apply(floats)

@@ -124,7 +124,11 @@ def vectors(domain: Domain) -> np.ndarray:
 
 
 def sample(scenario: Scenario, side: Side, most: int = 300) -> np.ndarray:
-    """Return at most about `most` inputs of a side as vectors `[n, d]`, float64, evenly spaced in its domains."""
+    """Return at most about `most` inputs of a side as vectors `[n, d]`, float64, evenly spaced in its domains.
+
+    Raises:
+      UsageError: for inputs that are not finite.
+    """
     domains = side_of(scenario, side)
     total = sum(map(len, domains))
     parts = []
@@ -132,6 +136,10 @@ def sample(scenario: Scenario, side: Side, most: int = 300) -> np.ndarray:
         count = max(1, min(len(domain), most * len(domain) // total))
         where = np.linspace(0, len(domain) - 1, count).astype(np.int64)
         parts.append(vectors(domain.take(where)))
+        if not np.isfinite(parts[-1]).all():
+            raise UsageError(
+                f"domain {domain.name!r} has inputs that are not finite, so it has no principal directions."
+            )
     return np.concatenate(parts).astype(np.float64)
 
 
