@@ -12,15 +12,17 @@ import tensorflow_datasets as tfds
 
 from tladapt.data.builders.released import Part, Released
 from tladapt.data.catalogue.files import Release, check_sha256
+from tladapt.data.catalogue.image_entry import class_indices
 from tladapt.data.catalogue.office_caltech10 import (
+    ARCHIVE,
     CLASSES,
     DOMAINS,
     IMAGES,
     IMAGES_SHA256,
-    PictureFiles,
-    class_indices,
+    check_counts,
 )
 from tladapt.data.catalogue.office_caltech10_surf import SURF, SURF_SHA256, read_surf
+from tladapt.data.catalogue.picture_files import FoundPictures, find_pictures
 
 _LICENCE = "none stated; Office-31 and Caltech-256 are given out for research."
 
@@ -41,7 +43,8 @@ class OfficeCaltech10(Released):
     licence = _LICENCE
 
     def needs(self) -> Release:
-        return IMAGES
+        name = self.builder_config.name
+        return dataclasses.replace(IMAGES, files={name: IMAGES.files[name]})
 
     def features(self) -> dict[str, Any]:
         return {
@@ -50,23 +53,21 @@ class OfficeCaltech10(Released):
             "filename": tfds.features.Text(),
         }
 
-    def sources(self, paths: Mapping[str, Path]) -> list[Path]:
-        path = PictureFiles(paths["images"]).path
-        return [path] if path.is_file() else [path / self.builder_config.name]
-
     def parts(self, paths: Mapping[str, Path]) -> dict[str, Part]:
-        path, domain = paths["images"], self.builder_config.name
-        files = PictureFiles(path)
-        if self.verify and path.suffix == ".zip":
-            check_sha256(path, IMAGES_SHA256)
-        found = files.by_domain()[domain]
-        y = class_indices(domain, [label for label, _ in found], files.path, verify=self.verify)
-        return {"train": Part(len(y), self._pictures(files, [name for _, name in found], y))}
+        domain = self.builder_config.name
+        path = paths[domain]
+        if self.verify and path.name == ARCHIVE:
+            check_sha256(path, (IMAGES_SHA256,))
+        files = find_pictures(path, IMAGES.files[domain])
+        y = class_indices(domain, files, CLASSES, called=IMAGES.title)
+        if self.verify:
+            check_counts(domain, y, path)
+        return {"train": Part(len(y), self._pictures(files, y))}
 
     @staticmethod
-    def _pictures(files: PictureFiles, names: list[str], y: np.ndarray) -> Iterator[dict[str, Any]]:
-        for name, label in zip(names, y, strict=True):
-            yield {"image": files.content(name), "label": int(label), "filename": PurePosixPath(name).name}
+    def _pictures(files: FoundPictures, y: np.ndarray) -> Iterator[dict[str, Any]]:
+        for place, label in zip(files.places.values(), y, strict=True):
+            yield {"image": files.content(place), "label": int(label), "filename": PurePosixPath(place).name}
 
 
 class OfficeCaltech10Surf(Released):

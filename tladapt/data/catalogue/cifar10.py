@@ -45,7 +45,7 @@ class Cifar10To101(_FromCifar10):
 
     Source: the 50,000 training pictures, labelled; validation: the 10,000 test pictures. Target and test: CIFAR-10.1
       (transductive), 2,000 pictures, 200 a class. Models lose several points from the one test set to the other.
-    Inputs: uint8 RGB 32 x 32. `load("tfds:cifar10", target="tfds:cifar10_1")` reads prepared TFDS sets instead.
+    Inputs: uint8 RGB 32 x 32. `load("tfds:cifar10", target="tfds:cifar10_1/v6")` reads prepared TFDS sets instead.
 
     Source: Krizhevsky, "Learning multiple layers of features from tiny images", 2009; Recht, Roelofs, Schmidt,
       Shankar, "Do CIFAR-10 classifiers generalize to CIFAR-10?", 2018, arXiv:1806.00451.

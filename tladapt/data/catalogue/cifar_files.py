@@ -33,6 +33,7 @@ CIFAR10 = Release(
     folders=("cifar10", "cifar-10", "CIFAR10", "CIFAR-10", "cifar", "."),
     obtain="https://www.cs.toronto.edu/~kriz/cifar.html (the binary version, cifar-10-binary.tar.gz, unpacked or as it"
     " is; or x_train, y_train, x_test and y_test in cifar10.npz)",
+    tfds="cifar10",
 )
 CIFAR10_SHA256 = ("c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",)
 
@@ -44,6 +45,7 @@ def cifar10_1(version: str) -> Release:
         files={part: (f"cifar10.1_{version}_{part}.npy",) for part in ("data", "labels")},
         folders=("cifar10.1", "cifar-10.1", "CIFAR-10.1", "CIFAR-10.1/datasets", "cifar10_1", "cifar10"),
         obtain="https://github.com/modestyachts/CIFAR-10.1 (its folder datasets/)",
+        tfds=f"cifar10_1/{version}",
     )
 
 
@@ -58,6 +60,7 @@ CIFAR10_C = Release(
     files={"corrupted": ("CIFAR-10-C", "cifar10_c", "cifar10-c")},
     folders=(".", "cifar10", "cifar10_c"),
     obtain="https://zenodo.org/records/2535967 (CIFAR-10-C.tar, unpacked: CIFAR-10-C/fog.npy ... labels.npy)",
+    tfds="cifar10_corrupted",
 )
 CIFAR10_JPEG = Release(
     title="CIFAR-10 test set as JPEG",
@@ -70,6 +73,7 @@ STL10 = Release(
     files={name: (f"{name}.bin",) for name in ("train_X", "train_y", "test_X", "test_y")},
     folders=("stl10/stl10_binary", "stl10_binary", "stl10", "STL10"),
     obtain="http://ai.stanford.edu/~acoates/stl10/ (stl10_binary.tar.gz, unpacked)",
+    tfds="stl10",
 )
 STL10_MD5 = {
     "train_X": "918c2871b30a85fa023e0c44e0bee87f",

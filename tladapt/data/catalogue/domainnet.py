@@ -65,6 +65,7 @@ DOMAINNET = folder_release(
         for domain in DOMAINS
         for name in ("train", "test")
     },
+    tfds="domainnet",
 )
 
 

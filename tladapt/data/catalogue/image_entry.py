@@ -40,6 +40,8 @@ class ImageEntry(ScenarioEntry):
     without one is every picture of its domain."""
     list_sha256: ClassVar[Mapping[str, str]] = {}
     """"DOMAIN LIST" -> the sha256 of the released list."""
+    archive_sha256: ClassVar[Mapping[str, str]] = {}
+    """Name of an archive -> the sha256 of the released one, for archives that are quickly read whole."""
     class_folders: ClassVar[Mapping[str, str]] = {}
     """Folder -> class, where a copy calls its folders otherwise."""
     known_damaged: ClassVar[Mapping[str, tuple[str, ...]]] = {}
@@ -69,10 +71,6 @@ class ImageEntry(ScenarioEntry):
     def _open(self, path: Path, folders: Sequence[str]) -> FoundPictures:
         return find_pictures(path, folders, classes=self._only())
 
-    def _expected(self, domain: str) -> int | None:
-        """Return how many pictures the folder of a domain has as released; None where nobody says."""
-        return None if self.list_sha256 else self.sizes.get(domain)  # sizes then count the listed ones
-
     def _only(self) -> Collection[str] | None:
         """Return the class folders to look into; None: all."""
         return None
@@ -91,9 +89,17 @@ class ImageEntry(ScenarioEntry):
         needed = {key: release.files[key] for key in (source, target, *lists.values())}
         (paths,) = locate((dataclasses.replace(release, files=needed),), data_dir, called=called)
 
+        archives = {path for path in paths.values() if path.name in self.archive_sha256}
+        for path in archives:
+            if self.verify:
+                check_sha256(path, (self.archive_sha256[path.name],))
         found = {domain: self._find(domain, paths[domain], release.files[domain]) for domain in (source, target)}
         classes = self._class_names(found)
-        labels = {domain: self._labels(domain, files, classes) for domain, files in found.items()}
+        labels = {}
+        for domain, files in found.items():
+            labels[domain] = class_indices(domain, files, classes, called=release.title, folders=self.class_folders)
+            if self.verify:
+                self._check_numbers(domain, files, labels[domain])
         parts: dict[str, tuple[Pictures, np.ndarray]] = {}
         for role, domain in domain_of.items():
             files, y = found[domain], labels[domain]
@@ -115,7 +121,7 @@ class ImageEntry(ScenarioEntry):
             for domain, files in found.items()
             for name in sorted(files.left_out)
         ]
-        read = {str(paths[key]): sha256(paths[key]) for key in dict.fromkeys(lists.values())}
+        read = {str(path): sha256(path) for path in [*archives, *dict.fromkeys(paths[key] for key in lists.values())]}
         return Scenario(
             domains["source"],
             domains["target"],
@@ -140,28 +146,19 @@ class ImageEntry(ScenarioEntry):
     def _find(self, domain: str, path: Path, folders: Sequence[str]) -> FoundPictures:
         """Return the pictures of a domain, without those that are known to be damaged and are."""
         files = self._open(path, folders)
-        if not files:
-            raise damaged(path, f"is incomplete: there are no pictures {folders[0]}/CLASS/NAME.jpg in it")
-        expected = self._expected(domain)
-        if self.verify and expected is not None and len(files) != expected:
-            raise damaged(
-                path,
-                f"is not the released set: {domain} has {len(files):,} pictures of {expected:,}"
-                " (verify=False takes it as it is)",
-            )
         suspects = [name for name in self.known_damaged.get(domain, ()) if name in files.places]
         return files.without([name for name in suspects if not _can_be_decoded(files, name)])
 
-    def _labels(self, domain: str, files: FoundPictures, classes: Sequence[str]) -> np.ndarray:
-        """Return the class index of each picture of a domain."""
-        names = [self.class_folders.get(name, name) for name in files.labels()]
-        index = {name: place for place, name in enumerate(classes)}
-        if strange := sorted(set(names) - set(index)):
-            some = ", ".join(classes[:12]) + (", ..." if len(classes) > 12 else "")
+    def _check_numbers(self, domain: str, files: FoundPictures, y: np.ndarray) -> None:
+        """Raise `DamagedDataError` for other numbers of pictures than the released ones, where these are known."""
+        del y  # which counts where the numbers of each class are known
+        got, released = len(files) + len(files.left_out), self.sizes.get(domain)
+        if released not in (None, got) and not self.list_sha256:  # else sizes count the listed pictures
             raise damaged(
-                files.path, f"is not {self._release().title}: {domain} has {strange[0]!r}; its classes are {some}"
+                files.path,
+                f"is not the released set: {domain} has {got:,} pictures of {released:,}"
+                " (verify=False takes it as it is)",
             )
-        return np.array([index[name] for name in names])
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -192,6 +189,7 @@ def folder_release(
     obtain: str,
     archives: Sequence[str] = (),
     lists: Mapping[str, Sequence[str]] | None = None,
+    tfds: str = "",
 ) -> Release:
     """Return a release of one folder for each domain.
 
@@ -202,10 +200,41 @@ def folder_release(
       obtain: where to get them.
       archives: archives that hold all domains and are read as they are.
       lists: "DOMAIN LIST" -> the names of a list file.
+      tfds: the set's name in TensorFlow Datasets, where that has it.
     """
     files = {domain: (*names, *archives) for domain, names in domains.items()}
     listed = {key: tuple(names) for key, names in (lists or {}).items()}
-    return Release(title=title, files={**files, **listed}, folders=folders, obtain=obtain)
+    return Release(title=title, files={**files, **listed}, folders=folders, obtain=obtain, tfds=tfds)
+
+
+def class_indices(
+    domain: str,
+    files: FoundPictures,
+    classes: Sequence[str],
+    *,
+    called: str,
+    folders: Mapping[str, str] | None = None,
+) -> np.ndarray:
+    """Return the class index of each picture of a domain, int64 `[n]`.
+
+    Args:
+      domain: the domain's name.
+      files: its pictures.
+      classes: class names in the order of the indices.
+      called: the benchmark, for messages.
+      folders: folder -> class, for folders that are not called as their class.
+
+    Raises:
+      DamagedDataError: for no pictures, or other classes.
+    """
+    if not files:
+        raise damaged(files.path, f"is incomplete: there are no pictures {domain}/CLASS/NAME.jpg in it")
+    names = [(folders or {}).get(name, name) for name in files.labels()]
+    index = {name: place for place, name in enumerate(classes)}
+    if strange := sorted(set(names) - set(index)):
+        some = ", ".join(classes[:12]) + (", ..." if len(classes) > 12 else "")
+        raise damaged(files.path, f"is not {called}: {domain} has {strange[0]!r}; its classes are {some}")
+    return np.array([index[name] for name in names])
 
 
 def _can_be_decoded(files: FoundPictures, name: str) -> bool:

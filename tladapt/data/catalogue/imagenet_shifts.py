@@ -6,6 +6,8 @@ import dataclasses
 from collections.abc import Collection, Mapping, Sequence
 from typing import ClassVar, Literal
 
+import numpy as np
+
 from tladapt.data.catalogue.entry import SCENARIOS
 from tladapt.data.catalogue.files import Release
 from tladapt.data.catalogue.image_entry import ImageEntry, folder_release
@@ -79,8 +81,9 @@ class _FromImageNet(ImageEntry):
     def _only(self) -> Collection[str] | None:
         return frozenset(self.classes)
 
-    def _expected(self, domain: str) -> int | None:
-        return None if domain == "imagenet" else super()._expected(domain)  # its size is that of all classes
+    def _check_numbers(self, domain: str, files: FoundPictures, y: np.ndarray) -> None:
+        if domain != "imagenet":  # whose size is that of all classes
+            super()._check_numbers(domain, files, y)
 
 
 @SCENARIOS.register("imagenet-r")
@@ -130,8 +133,9 @@ class ImageNetSketch(_FromImageNet):
     def _only(self) -> Collection[str] | None:
         return super()._only() if self.subset == "imagenet-r" else None
 
-    def _expected(self, domain: str) -> int | None:
-        return super()._expected(domain) if self.subset == "all" else None
+    def _check_numbers(self, domain: str, files: FoundPictures, y: np.ndarray) -> None:
+        if self.subset == "all":
+            super()._check_numbers(domain, files, y)
 
     def _class_names(self, pictures: Mapping[str, FoundPictures]) -> Sequence[str]:
         return self.classes if self.subset == "imagenet-r" else sorted(set(pictures["sketch"].labels()))
