@@ -121,9 +121,14 @@ def test_a_folder_that_is_no_grid_is_refused(tmp_path):
         write_tables(tmp_path, outcomes(), BENCHMARK)
 
 
-def test_figures_on_demand(grid):
+def test_figures_on_demand(grid, monkeypatch):
+    drawn = []
+    monkeypatch.setattr("tladapt.bench.written.save_figure", lambda figure, file: drawn.append(figure) or file)
     found = [one for one in outcomes() if one.method != "target_only"]
     files = draw_tables(grid, [*found, *(dataclasses.replace(one, setting="paper") for one in found)], BENCHMARK)
     names = ["gains.png", "ranks.png", "gains-paper.png", "ranks-paper.png"]
     assert [file.relative_to(grid).as_posix() for file in files] == [f"figures/{name}" for name in names]
-    assert all(file.read_bytes().startswith(b"\x89PNG") for file in files)
+    gains, ranks = (figure.axes[0] for figure in drawn[:2])
+    # mcd was asked for, and has neither a gain nor a rank
+    assert [label.get_text() for label in gains.get_yticklabels()] == ["dann"]
+    assert {"dann (1.00)", "source_only (2.00)"} <= {text.get_text().strip() for text in ranks.texts}

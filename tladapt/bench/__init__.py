@@ -5,9 +5,12 @@ from tladapt.bench.outcomes import Outcome, read_csv, read_failures, read_outcom
 from tladapt.bench.run import bench
 from tladapt.bench.search import tune
 from tladapt.bench.search_result import SearchResult
+from tladapt.bench.table import BenchTable, table_of, tabulate
+from tladapt.bench.written import draw_tables, show_table, to_csv, to_latex, to_markdown, to_text, write_tables
 
 __all__ = [
     "BENCHMARKS",
+    "BenchTable",
     "Benchmark",
     "Outcome",
     "Problem",
@@ -16,10 +19,19 @@ __all__ = [
     "SearchResult",
     "Setting",
     "bench",
+    "draw_tables",
     "find_benchmark",
     "read_csv",
     "read_failures",
     "read_outcomes",
+    "show_table",
+    "table_of",
+    "tabulate",
+    "to_csv",
+    "to_latex",
+    "to_markdown",
+    "to_text",
     "tune",
     "write_csv",
+    "write_tables",
 ]

@@ -18,6 +18,7 @@ from tladapt.evaluation.metrics import (
 )
 from tladapt.evaluation.negative_transfer import TransferVerdict, negative_transfer
 from tladapt.evaluation.probes import knn_probe, linear_probe, nearest_neighbours
+from tladapt.evaluation.ranks import RankTest, average_ranks, critical_difference, groups_within, rank_test
 from tladapt.evaluation.statistics import Interval, PairedTest, holm, mean_and_interval, paired_test, spread, welch_test
 from tladapt.evaluation.transferability import (
     TRANSFERABILITY,
@@ -48,6 +49,7 @@ __all__ = [
     "Extracted",
     "Interval",
     "PairedTest",
+    "RankTest",
     "Ranking",
     "TransferVerdict",
     "ValidationOutputs",
@@ -56,16 +58,19 @@ __all__ = [
     "accuracy_interval",
     "agreement_with_labels",
     "anomaly_metrics",
+    "average_ranks",
     "choose",
     "classification_metrics",
     "collapse",
     "confusion_matrix",
+    "critical_difference",
     "effective_rank",
     "energy",
     "entropy",
     "expected_calibration_error",
     "extract",
     "gbc",
+    "groups_within",
     "h_score",
     "holm",
     "k_means",
@@ -87,6 +92,7 @@ __all__ = [
     "per_class_accuracy",
     "predict",
     "rank_models",
+    "rank_test",
     "regularized_h_score",
     "softmax",
     "spread",
