@@ -8,7 +8,8 @@ import pytest
 from tests.bench.toy_grid import LAST, PROBLEMS, outcomes
 from tladapt.bench import Benchmark, Problem, Published, Setting
 from tladapt.bench.page import bench_page
-from tladapt.bench.table import BenchTable, tabulate
+from tladapt.bench.records import BenchTable
+from tladapt.bench.table import tabulate
 from tladapt.bench.written import draw_tables, show_table, write_tables
 from tladapt.errors import RunFolderError
 from tladapt.training.config import Config

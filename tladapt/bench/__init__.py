@@ -2,10 +2,11 @@
 
 from tladapt.bench.benchmark import BENCHMARKS, Benchmark, Problem, Published, Row, Setting, find_benchmark
 from tladapt.bench.outcomes import Outcome, read_csv, read_failures, read_outcomes, write_csv
+from tladapt.bench.records import BenchTable
 from tladapt.bench.run import bench
 from tladapt.bench.search import tune
 from tladapt.bench.search_result import SearchResult
-from tladapt.bench.table import BenchTable, table_of, tabulate
+from tladapt.bench.table import table_of, tabulate
 from tladapt.bench.written import draw_tables, show_table, to_csv, to_latex, to_markdown, to_text, write_tables
 
 __all__ = [

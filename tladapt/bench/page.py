@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tladapt.bench.outcomes import reason
+from tladapt.bench.records import MEAN, BenchTable, SettingTable, TableRow
 from tladapt.bench.sheets import (
     alike,
     called,
@@ -16,7 +17,6 @@ from tladapt.bench.sheets import (
     numbers_sheet,
     summary_sheet,
 )
-from tladapt.bench.table import MEAN, BenchTable, SettingTable, TableRow
 from tladapt.reporting.bench_charts import Choices, Span, choice_chart, gain_chart, rank_chart
 from tladapt.reporting.page import Markup, details, document, facts, paragraph, render, section, table, tag
 from tladapt.reporting.sections import how_to_read, warning_list

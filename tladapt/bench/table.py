@@ -11,115 +11,17 @@ from typing import Any
 import numpy as np
 
 from tladapt.bench.benchmark import Benchmark, Published
-from tladapt.bench.gains import Gain, gains
+from tladapt.bench.gains import gains
 from tladapt.bench.outcomes import Outcome
+from tladapt.bench.records import MEAN, BenchTable, Beside, Entry, Ranks, SettingTable, TableRow
 from tladapt.errors import UsageError
-from tladapt.evaluation.ranks import RankTest, average_ranks, critical_difference, groups_within, rank_test
+from tladapt.evaluation.ranks import average_ranks, critical_difference, groups_within, rank_test
 from tladapt.evaluation.statistics import Interval, mean_and_interval
 
 BASELINE = "source_only"
-NOTHING = Interval(math.nan, math.nan, math.nan, 0)
-MEAN = "mean"
+_NOTHING = Interval(math.nan, math.nan, math.nan, 0)
 
 Runs = dict[str, dict[int, Outcome]]  # by problem and seed
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Entry:
-    """One method on one problem, or its mean over the problems; shares in percent, 95 % t-intervals over seeds."""
-
-    last: Interval
-    chosen: Interval
-    oracle: Interval
-    seeds: int
-    """How many seeds it rests on; of a mean: those that have every problem."""
-    asked: int
-    """How many seeds there should be: 1 for an estimator without randomness."""
-    failed: int = 0
-    """Runs that failed."""
-    collapsed: int = 0
-    """Runs of which the collapse guard refused every evaluation."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Beside:
-    """A published number and ours of its kind, in percent; where the kind is not known, ours is the last step's."""
-
-    problem: str
-    published: float
-    kind: str
-    source: str
-    ours: float
-    published_gain: float = math.nan
-    """Over the baseline's number of the same kind and source."""
-    our_gain: float = math.nan
-    """Our mean less our baseline's, of the same kind."""
-
-    @property
-    def difference(self) -> float:
-        """Ours less the published one; NaN where its kind is not known, since only like is held against like."""
-        return math.nan if self.kind == "unknown" else self.ours - self.published
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class TableRow:
-    """One method under one setting."""
-
-    method: str
-    is_oracle: bool
-    """Whether its runs trained on labels of the target."""
-    entries: Mapping[str, Entry]
-    """By problem."""
-    mean: Entry
-    """Over the problems: each seed's mean, then mean and interval over seeds; unknown unless every problem has one."""
-    gain: Gain | None
-    """Over the baseline; None for the baseline itself, for oracles, and where there is no baseline."""
-    rank: float
-    """Mean over the problems, 1 is best; NaN for oracles and rows that are not complete."""
-    beside: tuple[Beside, ...]
-    seconds: float
-    """Mean of a run."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Ranks:
-    """How the methods that are complete stand by rank over the problems."""
-
-    methods: tuple[str, ...]
-    ranks: tuple[float, ...]
-    test: RankTest
-    difference: float
-    """Nemenyi's critical difference at 0.05."""
-    groups: tuple[tuple[int, ...], ...]
-    """Methods (positions) whose ranks are within it."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class SettingTable:
-    """All methods under one setting; oracles stand last."""
-
-    setting: str
-    metric: str
-    baseline: str
-    problems: tuple[str, ...]
-    seeds: int
-    rows: tuple[TableRow, ...]
-    ranks: Ranks | None
-    """None for fewer than two problems or complete methods."""
-    facts: tuple[tuple[str, str], ...]
-    """What the runs were made with."""
-    note: str = ""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class BenchTable:
-    """The tables of a benchmark, one a setting, and what failed."""
-
-    benchmark: str
-    title: str
-    settings: tuple[SettingTable, ...]
-    failures: tuple[Mapping[str, Any], ...] = ()
-    command: str = ""
 
 
 def tabulate(
@@ -283,7 +185,7 @@ def _rounded(outcome: Outcome) -> Outcome:
 
 
 def _interval(shares: Sequence[float]) -> Interval:
-    return mean_and_interval([100 * share for share in shares]) if shares else NOTHING
+    return mean_and_interval([100 * share for share in shares]) if shares else _NOTHING
 
 
 def _runs(cells: Runs) -> list[Outcome]:
