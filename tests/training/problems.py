@@ -11,14 +11,16 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 import tladapt
 from tladapt.data import Domain, Scenario
 from tladapt.methods import Method, Term, classification, combine, mmd
 from tladapt.methods.base import Context, Terms
 from tladapt.models.backbones.mlp import MLP
-from tladapt.training import Config, Event, Recipe
+from tladapt.training import Config, Event, Recipe, loop
 from tladapt.training.checkpoint import Checkpoints
+from tladapt.training.dispatch import Dispatcher
 from tladapt.training.state import flat
 
 SIZE = 8
@@ -115,6 +117,19 @@ def stop(kind: str, step: int) -> Callable[[Event], None]:
             raise Stopped
 
     return callback
+
+
+def dispatchers(patch: pytest.MonkeyPatch) -> list[Dispatcher]:
+    """Return a list that fills with the dispatchers of the runs to come."""
+    made: list[Dispatcher] = []
+
+    class Recorded(Dispatcher):
+        def __init__(self, *args: Any, **options: Any):
+            super().__init__(*args, **options)
+            made.append(self)
+
+    patch.setattr(loop, "Dispatcher", Recorded)
+    return made
 
 
 class Watcher:

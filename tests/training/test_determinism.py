@@ -10,7 +10,6 @@ import pytest
 
 import tladapt
 from tests.training import problems
-from tladapt.data import Domain, Scenario
 from tladapt.training import Event
 
 
@@ -32,30 +31,6 @@ def test_two_runs_are_equal_and_a_folder_and_callbacks_change_nothing(first: tla
     second = tladapt.run(config, problems.scenario(), seed=3, out=tmp_path / "run", callbacks=(meddle,))
     problems.assert_same_result(first, second)
     assert first.folder is None and second.folder == tmp_path / "run"
-
-
-class Reader:
-    """Examples that are read one by one."""
-
-    def __init__(self, x: np.ndarray):
-        self.x = x
-
-    def __len__(self) -> int:
-        return len(self.x)
-
-    def __getitem__(self, index: int) -> np.ndarray:
-        return self.x[index]
-
-
-def test_data_that_are_read_one_by_one_give_the_same_numbers(first: tladapt.Result) -> None:
-    """A compiler may fuse a gather with what follows it, so that rounding is all that is allowed."""
-    small = problems.scenario()
-    source, target = (Domain(Reader(d.x), y) for d, y in ((small.source[0], small.source[0].y), (small.target, None)))
-    scenario = Scenario(source, target, small.test, name=small.name, classes=small.classes)
-    streamed = tladapt.run(problems.config("dann", backbone=problems.DROPPING), scenario, seed=3)
-    for name, value in problems.arrays(first.weights._asdict()).items():
-        np.testing.assert_allclose(problems.arrays(streamed.weights._asdict())[name], value, rtol=1e-4, atol=1e-5)
-    assert streamed.metrics["target/accuracy"] == first.metrics["target/accuracy"]
 
 
 def test_other_seeds_differ_in_initial_parameters_and_data_order(first: tladapt.Result) -> None:

@@ -103,15 +103,7 @@ def test_evaluations_stand_at_ends_of_chunks_and_at_the_last_step() -> None:
 @pytest.fixture
 def dispatchers(monkeypatch: pytest.MonkeyPatch) -> list[dispatch.Dispatcher]:
     """The dispatchers of the runs of a test."""
-    made: list[dispatch.Dispatcher] = []
-
-    class Recorded(dispatch.Dispatcher):
-        def __init__(self, *args: Any, **options: Any):
-            super().__init__(*args, **options)
-            made.append(self)
-
-    monkeypatch.setattr(loop, "Dispatcher", Recorded)
-    return made
+    return problems.dispatchers(monkeypatch)
 
 
 class Compilations(logging.Handler):
@@ -143,20 +135,6 @@ def test_one_trace_a_stage_and_chunk_length(
     tladapt.run(problems.methods()["shot"], problems.scenario())
     assert [dict(one.traces) for one in dispatchers] == [{5: 1}, {5: 1, 1: 1, 2: 1}]
     assert sum("chunk" in name for name in compilations.names) == 4  # and no trace was compiled twice
-
-
-@pytest.mark.parametrize("name", ["dann", "mcd", "mean_teacher"])
-def test_one_trace_over_a_whole_run(name: str, dispatchers: list[dispatch.Dispatcher]) -> None:
-    tladapt.run(problems.methods()[name], problems.scenario())
-    assert [dict(one.traces) for one in dispatchers] == [{5: 1}]
-
-
-def test_a_resumed_run_traces_no_other_lengths(dispatchers: list[dispatch.Dispatcher], tmp_path: Any) -> None:
-    config = problems.config("dann", log_every=7, steps=33, evaluations=5)  # chunks end at 7, 14, 21, 28, 33
-    with pytest.raises(problems.Stopped):
-        tladapt.run(config, problems.scenario(), out=tmp_path / "run", callbacks=(problems.stop("train", 21),))
-    tladapt.run(config, problems.scenario(), out=tmp_path / "run", resume=True)
-    assert [dict(one.traces) for one in dispatchers] == [{7: 1}, {7: 1, 5: 1}]
 
 
 class Spy:

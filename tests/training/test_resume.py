@@ -34,9 +34,15 @@ STOPS: dict[str, list[tuple[str, int]]] = {
 
 
 @pytest.mark.parametrize("name", list(STOPS))
-def test_run_stopped_at_events_equals_an_uninterrupted_one(name: str, tmp_path: Path) -> None:
+def test_run_stopped_at_events_equals_an_uninterrupted_one(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And its steps are traced once a stage and length of a chunk; going on brings no other lengths."""
     config, scenario = problems.methods()[name], problems.scenario()
+    dispatchers = problems.dispatchers(monkeypatch)
     whole = tladapt.run(config, scenario, seed=1, out=tmp_path / "whole")
+    lengths = [{5}, {5, 1, 2}] if name == "shot" else [{5}]
+    assert [set(one.traces) for one in dispatchers] == lengths
     for kind, step in STOPS[name]:
         with pytest.raises(Stopped):
             tladapt.run(config, scenario, seed=1, out=tmp_path / "parts", callbacks=(stop(kind, step),), resume=True)
@@ -45,6 +51,8 @@ def test_run_stopped_at_events_equals_an_uninterrupted_one(name: str, tmp_path: 
     problems.assert_same_result(whole, parts)
     problems.assert_same_folder(tmp_path / "whole", tmp_path / "parts")
     assert not watcher.notes  # nothing was damaged, so there is nothing to say
+    for one in dispatchers:
+        assert set(one.traces.values()) == {1} and set(one.traces) <= set().union(*lengths)
 
 
 @pytest.fixture(scope="module")
