@@ -259,7 +259,7 @@ def test_half_a_line_at_the_end_of_the_journal_is_dropped(tmp_path: Path) -> Non
 
 def test_locks_exclude_each_other(tmp_path: Path) -> None:
     one, other = FileLock(tmp_path / "lock"), FileLock(tmp_path / "lock")
-    assert one.acquire(patience=0) and not other.try_acquire()
+    assert one.acquire(patience=0) and not other.acquire(patience=0)
     one.release()
     assert other.acquire(patience=0)
     other.release()

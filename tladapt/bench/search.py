@@ -54,8 +54,8 @@ def tune(
 
     A search that was stopped goes on when it is called again: ended trials are kept, a half-done one goes on from its
     run's checkpoint, and all numbers are those of a search that was never stopped. `trials` may be raised later.
-    Several processes may work on one folder; sampler "tpe" then draws by what has ended so far, and is reproducible
-    with one process only. "random" and "grid" always are.
+    Several processes may work on one folder, on a file system that has locks; sampler "tpe" then draws by what has
+    ended so far, and is reproducible with one process only. "random" and "grid" always are.
 
     Args:
       config: what is searched around.

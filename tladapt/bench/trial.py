@@ -62,7 +62,7 @@ class Search:
     def names(self, config: Config) -> list[str]:
         """Return the names of the run folders of a config, one a seed."""
         method: Any = config.method
-        problem = re.sub(r"[^A-Za-z0-9.>+-]+", "_", self.scenario.name).strip("_")
+        problem = re.sub(r"[^A-Za-z0-9.+-]+", "_", self.scenario.name).strip("_")[:80]
         label = re.sub(r"[^A-Za-z0-9.+-]+", "_", method.name)
         return [f"{problem}-{label}-seed{seed}-{fingerprint(config_json(config))}" for seed in range(self.seeds)]
 
