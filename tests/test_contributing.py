@@ -9,15 +9,17 @@ from pathlib import Path
 import pytest
 
 from tests.cli.toy import call
+from tladapt.bench import find_benchmark, read_outcomes
+from tladapt.bench.grid import grid
 from tladapt.data import load
 
 TEXT = (Path(__file__).resolve().parents[1] / "CONTRIBUTING.md").read_text()
 NAMED = re.compile(r"^```python\n# (?P<name>\w+\.py)\n(?P<code>.*?)^```", flags=re.DOTALL | re.MULTILINE)
 
 
-def commands(word: str) -> list[list[str]]:
+def commands(word: str, file: str = "my_data.py") -> list[list[str]]:
     lines = re.findall(r"^tladapt (.*)$", TEXT, flags=re.MULTILINE)
-    return [shlex.split(line) for line in lines if line.startswith(f"{word} ") and "my_data.py" in line]
+    return [shlex.split(line) for line in lines if line.startswith(f"{word} ") and file in line]
 
 
 @pytest.fixture
@@ -30,9 +32,28 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_function_is_a_data_set(here: Path) -> None:
-    scenario = load("my_data.py:make:lab-sea", shift=0.5)
+    scenario = load("my_data.py:make:lab-sea", offset=0.5)
     assert scenario.source[0].name == "lab" and len(scenario.target) == 200
     assert (scenario.test.x.mean() - scenario.source[0].x.mean()) == pytest.approx(1.0, abs=0.2)
+
+
+def test_a_file_is_a_benchmark(here: Path) -> None:
+    benchmark = find_benchmark("my_benchmark.py")
+    groups = grid(benchmark, seeds=[0])
+    assert [group[0].problem.name for group in groups[::4]] == ["lab-field", "lab-sea", "field-sea"]
+    assert load(benchmark.problems[2].data).source[0].name == "field"
+
+
+@pytest.mark.slow
+def test_a_benchmark_of_ones_own_runs(here: Path) -> None:
+    (command,) = commands("bench", "my_benchmark.py")
+    said = call(*command)
+    assert said.status == 0, said.err
+    out = here / "runs" / "bench-instruments"
+    assert len(read_outcomes(out)) == 3 * (1 + 3 * 2)  # logistic regression once, the others with two seeds
+    for name in ("table.txt", "table.md", "table.csv", "table.tex", "report.html", "outcomes.csv"):
+        assert (out / name).is_file(), name
+    assert "logistic_regression" in said.out and "gain" in said.out
 
 
 @pytest.mark.slow

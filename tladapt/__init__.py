@@ -17,6 +17,7 @@ __all__ = [
     "Result",
     "Scenario",
     "Validator",
+    "bench",
     "callbacks",
     "data",
     "doctor",
@@ -58,7 +59,19 @@ _HOMES = {
 }
 
 if TYPE_CHECKING:  # the same, for type checkers and editors, which do not run `__getattr__`
-    from tladapt import callbacks, data, evaluation, losses, methods, models, penalties, reporting, testing, training
+    from tladapt import (
+        bench,
+        callbacks,
+        data,
+        evaluation,
+        losses,
+        methods,
+        models,
+        penalties,
+        reporting,
+        testing,
+        training,
+    )
     from tladapt.data import Domain, Scenario, load, shifts
     from tladapt.evaluation import Validator
     from tladapt.evaluation.doctor import doctor

@@ -59,6 +59,7 @@ def test_version():
         ("backbones", ("--backbone.widths 32,64,128", "lenet")),
         ("shifts", ("angle=VALUE", "severity=3", "label_shift  ", "--shift rotation:angle=30+contrast")),
         ("data", ("digits-photo ", " 4,885  accuracy", "  none", "FILE.npz", "FILE.py:FUNCTION")),
+        ("benchmarks", ("amazon-reviews  ", "problems: B>D", "setting common: ", "source_only", "visda2017")),
         ("validators", ("im  ", "source_accuracy")),
         ("recipes", ("--recipe.batchnorm joint", "batchnorm=separate", "per_domain  forward=separate")),
         ("penalties", ("--penalty.classifier true",)),

@@ -75,11 +75,14 @@ class _Process:
         threading.Thread(target=self._listen, args=(events,), daemon=True).start()
 
     def _listen(self, events: queue.SimpleQueue[Any]) -> None:
-        assert self.popen.stdout is not None
-        for line in self.popen.stdout:
-            with contextlib.suppress(ValueError):
-                events.put((self, json.loads(line)))
+        assert self.popen.stdout is not None and self.popen.stdin is not None
+        with self.popen.stdout as lines:
+            for line in lines:
+                with contextlib.suppress(ValueError):
+                    events.put((self, json.loads(line)))
         self.popen.wait()
+        with contextlib.suppress(BrokenPipeError):
+            self.popen.stdin.close()
         events.put((self, {"kind": "gone"}))
 
     def give(self, group: Group) -> None:

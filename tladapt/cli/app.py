@@ -21,7 +21,7 @@ COMMANDS = {
     "rank": "Rank source models for a data set before any training.",
     "probe": "Probe fixed features: linear, nearest neighbours, clusters, anomalies.",
     "schedules": "Show how the schedules of lambda and of the learning rate differ, as a table or a page.",
-    "list": "List methods, backbones, data, shifts, validators, recipes, penalties, augmentations or scores.",
+    "list": "List what can be named: methods, backbones, data, benchmarks, shifts, validators and more.",
     "data": "Prepare data sets in TFDS's random-access format from released files.",
     "weights": "List published weights, show what is in a weight file, check whether it fits a backbone.",
     "doctor": "Examine data before training: ranges, classes, equal examples, shift.",

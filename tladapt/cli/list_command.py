@@ -14,6 +14,7 @@ KINDS = {
     "methods": "method",
     "backbones": "backbone",
     "data": "data",
+    "benchmarks": "benchmark",
     "shifts": "shift",
     "validators": "validator",
     "recipes": "recipe",
@@ -136,8 +137,21 @@ def _entries(entries: list[dict[str, Any]], group: str) -> list[str]:
     return lines
 
 
+def _some(names: list[str]) -> str:
+    """Return names in a line: the first ones where there are many."""
+    return ", ".join(names) if len(names) <= 12 else f"{', '.join(names[:12])} and {len(names) - 12} more"
+
+
 def _facts(entry: dict[str, Any]) -> dict[str, str]:
-    """Return what is said about a scenario, in words; nothing about an entry of another kind."""
+    """Return what is said about a scenario or a benchmark, in words; nothing about an entry of another kind."""
+    if "problems" in entry:
+        return {
+            "problems": _some(entry["problems"]),
+            **{f"setting {name}": ", ".join(rows) for name, rows in entry["settings"].items()},
+            "seeds": str(entry["seeds"]),
+            "metric": entry["metric"],
+            "protocol": entry["protocol"],
+        }
     if "metric" not in entry:
         return {}
     sizes = [f"{name} {entry['sizes'][name]:,}" if name in entry["sizes"] else name for name in entry["domains"]]

@@ -18,12 +18,14 @@ def listing(kind: str, data_dir: str | None = None) -> list[Record]:
     """Return the entries of one kind: name, summary, and options with type, default and help.
 
     Args:
-      kind: "methods", "backbones", "data", "shifts", "validators", "recipes", "penalties", "augmentations" or "scores"
-        (of transferability).
+      kind: "methods", "backbones", "data", "benchmarks", "shifts", "validators", "recipes", "penalties",
+        "augmentations" or "scores" (of transferability).
       data_dir: where data sets are, for "data"; None: the variable TLADAPT_DATA.
     """
     if kind == "data":
         return _data(data_dir)
+    if kind == "benchmarks":
+        return _benchmarks()
     if kind == "recipes":
         return [
             {"name": name, "summary": RECIPE_NOTES.get(name, ""), "options": recipe_fields(RECIPES[name])}
@@ -53,6 +55,32 @@ def listing(kind: str, data_dir: str | None = None) -> list[Record]:
     return [
         {"name": name, "summary": _summary(registry[name]), "options": options(registry[name])} for name in registry
     ]
+
+
+def _benchmarks() -> list[Record]:
+    """Return the benchmarks that come along."""
+    import tladapt.bench.catalogue  # noqa: F401  registers them
+    from tladapt.bench import BENCHMARKS
+
+    found = []
+    for name in BENCHMARKS:
+        benchmark = BENCHMARKS[name]
+        found.append(
+            {
+                "name": name,
+                "summary": benchmark.title,
+                "problems": [problem.name for problem in benchmark.problems],
+                "settings": {
+                    setting.name: [row if isinstance(row, str) else row.name for row in setting.rows]
+                    for setting in benchmark.settings
+                },
+                "seeds": benchmark.seeds,
+                "metric": benchmark.metric,
+                "protocol": benchmark.paper,
+                "options": [],
+            }
+        )
+    return found
 
 
 def _families(registry: Any) -> list[Record]:
