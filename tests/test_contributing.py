@@ -30,7 +30,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_function_is_a_data_set(here: Path) -> None:
-    scenario = load("my_data.py:make:lab-sea", shift=0.5)
+    scenario = load("my_data.py:make:lab-sea", offset=0.5)
     assert scenario.source[0].name == "lab" and len(scenario.target) == 200
     assert (scenario.test.x.mean() - scenario.source[0].x.mean()) == pytest.approx(1.0, abs=0.2)
 
