@@ -28,14 +28,14 @@ class Cloud:
     n: int
 
 
-def cloud(shift):
+def cloud(offset):
     y = np.arange(12) % 3
-    return np.stack([y + shift, y - shift], axis=1).astype(np.float32), y
+    return np.stack([y + offset, y - offset], axis=1).astype(np.float32), y
 
 
-def domains(shift: float = 0.5, names: tuple[str, ...] = ("a", "b-c", "d")):
+def domains(offset: float = 0.5, names: tuple[str, ...] = ("a", "b-c", "d")):
     """Return three clouds."""
-    return {name: tladapt.Domain(*cloud(place * shift)) for place, name in enumerate(names)}
+    return {name: tladapt.Domain(*cloud(place * offset)) for place, name in enumerate(names)}
 
 
 def listed():
@@ -56,8 +56,8 @@ def nameless():
     return [tladapt.Domain(*cloud(0)), tladapt.Domain(*cloud(1))]
 
 
-def needs(shift: float):
-    return domains(shift)
+def needs(offset: float):
+    return domains(offset)
 
 
 def wrong():
@@ -72,11 +72,15 @@ def alone():
     return {"a": tladapt.Domain(*cloud(0))}
 
 
-def starred(*shifts):
+def starred(*offsets):
     return domains()
 
 
 def named(path="x"):
+    return domains()
+
+
+def moved(shift=1):
     return domains()
 
 
@@ -95,15 +99,15 @@ def test_each_ordered_pair_of_the_domains_is_a_problem(file):
     scenario = load(f"{file}:domains:a-b-c")
     assert (scenario.source[0].name, scenario.target.name) == ("a", "b-c")
     assert scenario.name == "my_data.py:domains:a-b-c" and scenario.target.y is None
-    np.testing.assert_array_equal(scenario.test.x[:3, 0], [0.5, 1.5, 2.5])  # the default shift of 0.5
+    np.testing.assert_array_equal(scenario.test.x[:3, 0], [0.5, 1.5, 2.5])  # the default offset of 0.5
     back = load(f"{file}:domains", pair="b-c-a")
     np.testing.assert_array_equal(back.source[0].x, scenario.test.x)
     assert [domain.name for domain in (*load(f"{file}:listed:b-a").source,)] == ["b"]
-    assert list(scenario.origin["files"]) == [str(file)] and scenario.origin["options"]["shift"] == 0.5
+    assert list(scenario.origin["files"]) == [str(file)] and scenario.origin["options"]["offset"] == 0.5
 
 
 def test_options_are_the_functions_parameters_read_as_their_types(file):
-    scenario = load(f"{file}:domains:u-v?shift=2", names="u,v")
+    scenario = load(f"{file}:domains:u-v?offset=2", names="u,v")
     np.testing.assert_array_equal(scenario.test.x[0], [2, -2])
     again = load(scenario.origin["name"], **json.loads(json.dumps(scenario.origin["options"])))
     np.testing.assert_array_equal(again.test.x, scenario.test.x)
@@ -111,11 +115,11 @@ def test_options_are_the_functions_parameters_read_as_their_types(file):
     assert {"path", "function", "pair", "seed", "tag"} == {
         field.name for field in dataclasses.fields(entry_type(f"{file}:problem"))
     }
-    with pytest.raises(UsageError, match=r"no option 'shft'.*'shift'.*Options: path, function, pair, shift, names"):
-        load(f"{file}:domains:a-d", shft=1)
-    with pytest.raises(UsageError, match=r"'shift'.*must be a number, got 'much'"):
-        load(f"{file}:domains:a-d", shift="much")
-    with pytest.raises(UsageError, match=r"needs option 'shift': a number"):
+    with pytest.raises(UsageError, match=r"no option 'ofset'.*'offset'.*Options: path, function, pair, offset, names"):
+        load(f"{file}:domains:a-d", ofset=1)
+    with pytest.raises(UsageError, match=r"'offset'.*must be a number, got 'much'"):
+        load(f"{file}:domains:a-d", offset="much")
+    with pytest.raises(UsageError, match=r"needs option 'offset': a number"):
         load(f"{file}:needs:a-d")
 
 
@@ -141,8 +145,9 @@ def test_a_function_that_returns_a_scenario_may_take_the_pair_and_the_data_direc
         ("my_data.py:wrong", UsageError, "must return a tladapt.Scenario, or .*; it returned int"),
         ("my_data.py:numbers", UsageError, "it returned a int among them"),
         ("my_data.py:alone:a-b", UsageError, "returns 1 domain"),
-        ("my_data.py:starred:a-d", UsageError, r"the parameter '\*shifts' cannot be an option"),
+        ("my_data.py:starred:a-d", UsageError, r"the parameter '\*offsets' cannot be an option"),
         ("my_data.py:named:a-d", UsageError, "the parameter 'path='x'' cannot be an option"),
+        ("my_data.py:moved:a-d", UsageError, "the parameter 'shift=1' cannot be an option"),
     ],
 )
 def test_mistakes_in_words(file, monkeypatch, name, error, words):
@@ -158,8 +163,8 @@ def test_a_file_that_cannot_be_imported_says_why(tmp_path):
 
 
 def test_the_command_line_takes_a_function_and_its_options(file):
-    said = call("doctor", "--data", f"{file}:domains:a-d", "--data.shift", "0.25", "--json")
+    said = call("doctor", "--data", f"{file}:domains:a-d", "--data.offset", "0.25", "--json")
     assert said.status == 0, said.err
     assert json.loads(said.out)["scenario"] == "my_data.py:domains:a-d"
-    said = call("doctor", "--data", f"{file}:domains:a-d", "--data.shit", "0.25")
-    assert said.status == 2 and "Did you mean 'shift'" in said.err
+    said = call("doctor", "--data", f"{file}:domains:a-d", "--data.ofset", "0.25")
+    assert said.status == 2 and "Did you mean 'offset'" in said.err

@@ -119,7 +119,7 @@ def test_what_does_not_fit_in_memory_is_decoded_on_demand(root, monkeypatch):
     monkeypatch.setattr(images, "MEMORY_BYTES", 100)
     scenario = load("tfds:toy_digits", root, target="tfds:toy_shuffled")
     assert isinstance(scenario.target.x, PreparedImages)
-    np.testing.assert_array_equal(examples(scenario.target, np.arange(12), threads=4), whole.target.x)
+    np.testing.assert_array_equal(examples(scenario.target, np.arange(12)), whole.target.x)
 
 
 def test_refusals_in_words(root, tmp_path, monkeypatch):

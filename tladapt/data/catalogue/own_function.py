@@ -23,6 +23,7 @@ from tladapt.registry import suggest
 Returned = Scenario | Mapping[str, Domain] | Sequence[Domain]
 """What a function may return."""
 _OURS = ("path", "function", "pair")
+_TAKEN = (*_OURS, "load", "name", "shift")  # of the entry, and of `tladapt.load`
 _EXPECTED = "a tladapt.Scenario, or a dict or sequence of tladapt.Domain"
 
 
@@ -159,10 +160,8 @@ def entry_of(path: str | os.PathLike[str], name: str) -> type[OwnFunction]:
         if parameter.name in ("pair", "data_dir"):
             continue
         bare = parameter.default is parameter.empty
-        if parameter.name in (*_OURS, "load") or parameter.kind not in (
-            parameter.POSITIONAL_OR_KEYWORD,
-            parameter.KEYWORD_ONLY,
-        ):
+        by_name = parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+        if parameter.name in _TAKEN or not by_name:
             raise UsageError(
                 f"{name} in {path}: the parameter '{parameter}' cannot be an option; give it another name, and no"
                 " * or /."

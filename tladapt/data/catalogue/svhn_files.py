@@ -16,6 +16,7 @@ SVHN = Release(
     files={"train": ("train_32x32.mat",), "test": ("test_32x32.mat",)},
     folders=("svhn", "SVHN", "."),
     obtain="http://ufldl.stanford.edu/housenumbers/ (train_32x32.mat and test_32x32.mat, format 2)",
+    tfds="svhn_cropped",
 )
 SVHN_SHA256 = {
     "train": "435e94d69a87fde4fd4d7f3dd208dfc32cb6ae8af2240d066de1df7508d083b8",
