@@ -27,7 +27,7 @@ pytestmark = [
     pytest.mark.skipif(importlib.util.find_spec("submitit") is None, reason="submitit is not installed"),
 ]
 ROOT = Path(__file__).resolve().parents[2]
-PATIENCE = 300.0  # seconds for a grid to end, on a machine that does other things
+PATIENCE = 600.0  # seconds for a grid to end, on a machine that does other things
 RUNS = 4
 
 
