@@ -34,9 +34,8 @@ if jaxlib.__version__.startswith("0.10."):
     # Two thirds of the time to compile a training step goes into one part of that compiler, which generates the code of
     # fused loops by way of MLIR. Its older way is quicker; later versions have no such option, and end where they meet
     # it. Child processes get it from the environment.
-    os.environ["XLA_FLAGS"] = " ".join(
-        filter(None, (os.environ.get("XLA_FLAGS"), "--xla_cpu_use_fusion_emitters=false"))
-    )
+    flag, given = "--xla_cpu_use_fusion_emitters=false", os.environ.get("XLA_FLAGS", "")
+    os.environ["XLA_FLAGS"] = given if flag in given else f"{given} {flag}".strip()
 
 if not flags.FLAGS.is_parsed():
     flags.FLAGS.mark_as_parsed()  # Grain and TFDS read absl flags, which only an absl `app.run` would parse
