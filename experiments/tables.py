@@ -20,8 +20,8 @@ from forgetting_tables import aside_rows, chain_rows, curve_rows
 from pretrained import mean_rows, pair_rows
 
 from tladapt.bench import find_benchmark, read_csv
-from tladapt.bench.table import table_of
-from tladapt.bench.written import to_markdown
+from tladapt.bench.tables.table import table_of
+from tladapt.bench.tables.written import to_markdown
 from tladapt.evaluation import mean_and_interval, spread
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -11,7 +11,7 @@ import pytest
 import tladapt
 from tests.training import problems
 from tladapt import methods, penalties
-from tladapt.bench.command_line import train_command
+from tladapt.bench.search.command_line import train_command
 from tladapt.cli.options import given_fields
 from tladapt.cli.train_command import command, config_of
 from tladapt.models.backbones.mlp import MLP

@@ -7,10 +7,10 @@ import pytest
 
 from tests.bench.toy_grid import LAST, PROBLEMS, outcomes
 from tladapt.bench import Benchmark, Problem, Published, Setting
-from tladapt.bench.page import bench_page
-from tladapt.bench.records import BenchTable
-from tladapt.bench.table import tabulate
-from tladapt.bench.written import draw_tables, show_table, write_tables
+from tladapt.bench.tables.page import bench_page
+from tladapt.bench.tables.records import BenchTable
+from tladapt.bench.tables.table import tabulate
+from tladapt.bench.tables.written import draw_tables, show_table, write_tables
 from tladapt.errors import RunFolderError
 from tladapt.training.config import Config
 
@@ -124,7 +124,7 @@ def test_a_folder_that_is_no_grid_is_refused(tmp_path):
 
 def test_figures_on_demand(grid, monkeypatch):
     drawn = []
-    monkeypatch.setattr("tladapt.bench.written.save_figure", lambda figure, file: drawn.append(figure) or file)
+    monkeypatch.setattr("tladapt.bench.tables.written.save_figure", lambda figure, file: drawn.append(figure) or file)
     found = [one for one in outcomes() if one.method != "target_only"]
     files = draw_tables(grid, [*found, *(dataclasses.replace(one, setting="paper") for one in found)], BENCHMARK)
     names = ["gains.png", "ranks.png", "gains-paper.png", "ranks-paper.png"]

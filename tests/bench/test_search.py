@@ -19,7 +19,7 @@ import tladapt
 from tests.training import problems
 from tladapt.bench import SearchResult, tune
 from tladapt.bench.locks import FileLock
-from tladapt.bench.study import Study, grid_of
+from tladapt.bench.search.study import Study, grid_of
 from tladapt.data import Scenario
 from tladapt.errors import MissingPackageError, UsageError
 from tladapt.evaluation import choose

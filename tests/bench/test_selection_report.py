@@ -16,9 +16,9 @@ import pytest
 import tladapt
 from tests.cli.toy import call
 from tests.training import problems
-from tladapt.bench import selection_scores
-from tladapt.bench.selection_report import SelectionReport, compare, selection_report, summarise
-from tladapt.bench.selection_show import HEADER, as_csv, as_markdown, as_text, cells, selection_section
+from tladapt.bench.selection import scores as selection_scores
+from tladapt.bench.selection.report import SelectionReport, compare, selection_report, summarise
+from tladapt.bench.selection.show import HEADER, as_csv, as_markdown, as_text, cells, selection_section
 from tladapt.data import Scenario
 from tladapt.errors import RunFolderError, UsageError
 from tladapt.evaluation import VALIDATORS

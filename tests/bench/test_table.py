@@ -7,8 +7,8 @@ from scipy import stats
 
 from tests.bench.toy_grid import PROBLEMS, outcome, outcomes
 from tladapt.bench import Benchmark, Problem, Published, Setting, read_csv, write_csv
-from tladapt.bench.records import BenchTable, TableRow
-from tladapt.bench.table import table_of, tabulate
+from tladapt.bench.tables.records import BenchTable, TableRow
+from tladapt.bench.tables.table import table_of, tabulate
 from tladapt.errors import UsageError
 from tladapt.training.config import Config
 

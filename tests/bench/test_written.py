@@ -7,8 +7,8 @@ import pytest
 
 from tests.bench.toy_grid import PROBLEMS, outcome, outcomes
 from tladapt.bench import Published
-from tladapt.bench.table import tabulate
-from tladapt.bench.written import to_csv, to_latex, to_markdown, to_text
+from tladapt.bench.tables.table import tabulate
+from tladapt.bench.tables.written import to_csv, to_latex, to_markdown, to_text
 from tladapt.errors import UsageError
 
 FAILED = {

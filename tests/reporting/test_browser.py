@@ -9,8 +9,8 @@ import pytest
 from tests.bench.toy_grid import outcomes
 from tests.reporting.browser import CHROMIUM, Browser
 from tests.reporting.conftest import add_pictures
-from tladapt.bench.page import bench_page
-from tladapt.bench.table import tabulate
+from tladapt.bench.tables.page import bench_page
+from tladapt.bench.tables.table import tabulate
 from tladapt.reporting import write_report
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")]

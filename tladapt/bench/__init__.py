@@ -2,12 +2,12 @@
 
 from tladapt.bench.benchmark import BENCHMARKS, Benchmark, Problem, Published, Row, Setting, find_benchmark
 from tladapt.bench.outcomes import Outcome, read_csv, read_failures, read_outcomes, write_csv
-from tladapt.bench.records import BenchTable
 from tladapt.bench.run import bench
-from tladapt.bench.search import tune
-from tladapt.bench.search_result import SearchResult
-from tladapt.bench.table import table_of, tabulate
-from tladapt.bench.written import draw_tables, show_table, to_csv, to_latex, to_markdown, to_text, write_tables
+from tladapt.bench.search.result import SearchResult
+from tladapt.bench.search.search import tune
+from tladapt.bench.tables.records import BenchTable
+from tladapt.bench.tables.table import table_of, tabulate
+from tladapt.bench.tables.written import draw_tables, show_table, to_csv, to_latex, to_markdown, to_text, write_tables
 
 __all__ = [
     "BENCHMARKS",

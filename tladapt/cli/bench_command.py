@@ -268,7 +268,7 @@ def _show(benchmark: Any, place: Any, groups: Any, as_json: bool, *, whole: bool
     import dataclasses
 
     from tladapt.bench.outcomes import read_failures, read_outcomes, reason, write_csv
-    from tladapt.bench.written import show_table, write_tables
+    from tladapt.bench.tables.written import show_table, write_tables
 
     outcomes = read_outcomes(place.out)
     if whole:

@@ -100,8 +100,8 @@ def _report(
     as_json: bool,
 ) -> None:
     """Say and write the report of a grid."""
-    from tladapt.bench.selection_report import selection_report
-    from tladapt.bench.selection_show import as_csv, as_markdown, as_text, record, selection_section
+    from tladapt.bench.selection.report import selection_report
+    from tladapt.bench.selection.show import as_csv, as_markdown, as_text, record, selection_section
     from tladapt.cli.counter import Counter
     from tladapt.reporting.page import Markup, document
     from tladapt.training.folder import write_whole

@@ -79,8 +79,8 @@ def tune(given: dict[str, Any], options: Options) -> Any:
     """Search as the options say, and return what was found."""
     keep_compiled()
     import tladapt
-    from tladapt.bench.search import tune as search
-    from tladapt.bench.trial import ORACLE
+    from tladapt.bench.search.search import tune as search
+    from tladapt.bench.search.trial import ORACLE
     from tladapt.cli.counter import Counter
     from tladapt.cli.train_command import config_of, default_out, sizes_for
 

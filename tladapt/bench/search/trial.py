@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tladapt.bench.locks import locked
-from tladapt.bench.search_space import Space, with_values
-from tladapt.bench.study import Sampler, Study
+from tladapt.bench.search.space import Space, with_values
+from tladapt.bench.search.study import Sampler, Study
 from tladapt.data import Scenario
 from tladapt.errors import DivergenceError
 from tladapt.evaluation import choose, oracle

@@ -12,10 +12,10 @@ from typing import Any
 
 from tladapt.bench.benchmark import Benchmark
 from tladapt.bench.outcomes import Outcome, read_asked, read_failures
-from tladapt.bench.page import bench_page
-from tladapt.bench.records import MEAN, BenchTable, Entry, SettingTable, TableRow
-from tladapt.bench.sheets import sheets, short_sheet
-from tladapt.bench.table import table_of
+from tladapt.bench.tables.page import bench_page
+from tladapt.bench.tables.records import MEAN, BenchTable, Entry, SettingTable, TableRow
+from tladapt.bench.tables.sheets import sheets, short_sheet
+from tladapt.bench.tables.table import table_of
 from tladapt.errors import UsageError
 from tladapt.evaluation.statistics import Interval
 from tladapt.reporting.bench_figures import GainRow, gain_figure, rank_figure

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any, get_args
 
 from tladapt.bench.locks import locked
-from tladapt.bench.search_result import SearchResult, collect, write_result
-from tladapt.bench.search_space import searchable, space_of
-from tladapt.bench.study import SAMPLERS, Sampler, optuna
-from tladapt.bench.trial import ORACLE, Search, work
+from tladapt.bench.search.result import SearchResult, collect, write_result
+from tladapt.bench.search.space import searchable, space_of
+from tladapt.bench.search.study import SAMPLERS, Sampler, optuna
+from tladapt.bench.search.trial import ORACLE, Search, work
 from tladapt.data import Scenario
 from tladapt.errors import TladaptError, UsageError
 from tladapt.evaluation import VALIDATORS, Validator

@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from tladapt.bench.gains import Gain
+from tladapt.bench.tables.gains import Gain
 from tladapt.evaluation.ranks import RankTest
 from tladapt.evaluation.statistics import Interval
 

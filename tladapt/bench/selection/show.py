@@ -7,7 +7,7 @@ import io
 import math
 from collections.abc import Iterator
 
-from tladapt.bench.selection_report import Line, SelectionReport, summarise
+from tladapt.bench.selection.report import Line, SelectionReport, summarise
 from tladapt.evaluation.statistics import Interval
 from tladapt.reporting.page import Markup, paragraph, render, section, table
 from tladapt.reporting.plots import dot_chart

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 
 from tladapt.bench.outcomes import reason
-from tladapt.bench.records import MEAN, BenchTable, Entry, SettingTable, TableRow
+from tladapt.bench.tables.records import MEAN, BenchTable, Entry, SettingTable, TableRow
 from tladapt.evaluation.statistics import Interval
 from tladapt.reporting.sheets import Sheet
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tladapt.bench.locks import FileLock, locked
-from tladapt.bench.search_space import Space
+from tladapt.bench.search.space import Space
 from tladapt.errors import MissingPackageError, UsageError
 from tladapt.fields import show
 from tladapt.ranges import Range

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tladapt.bench.outcomes import reason
-from tladapt.bench.records import MEAN, BenchTable, SettingTable, TableRow
-from tladapt.bench.sheets import (
+from tladapt.bench.tables.records import MEAN, BenchTable, SettingTable, TableRow
+from tladapt.bench.tables.sheets import (
     alike,
     called,
     gains_sheet,

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from tladapt.bench.command_line import train_command
-from tladapt.bench.search_space import with_values
-from tladapt.bench.trial import ORACLE, Search
+from tladapt.bench.search.command_line import train_command
+from tladapt.bench.search.space import with_values
+from tladapt.bench.search.trial import ORACLE, Search
 from tladapt.fields import show
 from tladapt.training.config import Config, config_json
 from tladapt.training.folder import RunFolder, jsonable, write_whole

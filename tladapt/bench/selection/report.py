@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tladapt.bench.selection_scores import Pool, candidates_of, evaluations, in_log, pools
+from tladapt.bench.selection.scores import Pool, candidates_of, evaluations, in_log, pools
 from tladapt.data import Scenario
 from tladapt.errors import RunFolderError
 from tladapt.evaluation import Validator

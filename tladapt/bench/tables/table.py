@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from tladapt.bench.benchmark import Benchmark, Published
-from tladapt.bench.gains import gains
 from tladapt.bench.outcomes import Outcome
-from tladapt.bench.records import MEAN, BenchTable, Beside, Entry, Ranks, SettingTable, TableRow
+from tladapt.bench.tables.gains import gains
+from tladapt.bench.tables.records import MEAN, BenchTable, Beside, Entry, Ranks, SettingTable, TableRow
 from tladapt.errors import UsageError
 from tladapt.evaluation.ranks import average_ranks, critical_difference, groups_within, rank_test
 from tladapt.evaluation.statistics import Interval, mean_and_interval

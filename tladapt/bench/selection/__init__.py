@@ -1,0 +1,1 @@
+"""Validators over the checkpoints of a grid: regret, rank correlation, collapses."""
