@@ -214,9 +214,9 @@ def _bench(given: dict[str, Any], options: Options, arguments: Sequence[str]) ->
             raise KeyboardInterrupt(str(stop) or "interrupted. Go on with the same command.") from None
     if given["no_wait"]:
         return 0
-    if given["figures"]:
-        _draw(place, groups)
-    status = _show(benchmark, place, groups, given["as_json"], whole=not given["shard"])
+    from tladapt.cli.bench_show import show
+
+    status = show(benchmark, place, groups, given["as_json"], whole=not given["shard"], figures=given["figures"])
     return status or int(unfinished > 0)
 
 
@@ -241,58 +241,3 @@ def _has_accelerator() -> bool:
     plugins = ("jax_cuda12_plugin", "jax_cuda13_plugin", "jax_rocm60_plugin", "libtpu")
     devices = ("/dev/nvidia0", "/dev/kfd", "/dev/accel0", "/dev/vfio/0")
     return any(map(importlib.util.find_spec, plugins)) and any(map(os.path.exists, devices))
-
-
-def _draw(place: Any, groups: Any) -> None:
-    """Draw figures and page of each finished run that has none."""
-    from tladapt.reporting import write_figures, write_report
-
-    for group in groups:
-        for cell in group:
-            folder = place.run(cell.name)
-            if (
-                place.is_finished(cell.name)
-                and (folder / "outputs.npz").is_file()
-                and not (folder / "figures").is_dir()
-            ):
-                write_figures(folder)
-                write_report([folder])
-
-
-def _show(benchmark: Any, place: Any, groups: Any, as_json: bool, *, whole: bool) -> int:
-    """Write and print the table, and say what failed; return the exit status.
-
-    Tasks of a job array, which have a part of the grid, end at the same time: they leave the table to a call without
-    a shard.
-    """
-    import dataclasses
-
-    from tladapt.bench.outcomes import read_failures, read_outcomes, reason, write_csv
-    from tladapt.bench.tables.written import show_table, write_tables
-
-    outcomes = read_outcomes(place.out)
-    if whole:
-        write_csv(place.out / "outcomes.csv", outcomes)
-    asked = {cell.name for group in groups for cell in group}
-    failures = {name: failure for name, failure in read_failures(place.out).items() if name in asked}
-    if as_json:
-        from tladapt.cli.show import print_json
-
-        print_json({"outcomes": [dataclasses.asdict(outcome) for outcome in outcomes], "failures": failures})
-        return 1 if failures else 0
-    if not whole:
-        finished = sum(map(place.is_finished, asked))
-        click.echo(f"{finished} of the shard's {len(asked)} runs are finished; a call without --shard shows the table.")
-    elif outcomes or failures:
-        for path in write_tables(place.out, outcomes, benchmark):
-            click.echo(f"wrote {path}", err=True)
-        show_table(place.out, outcomes, benchmark)
-    for name, failure in failures.items():
-        click.echo(f"failed: {name}: {reason(failure['error'])}", err=True)
-    if failures:
-        click.echo(
-            f"{len(failures)} runs failed; each one's folder in {place.out / 'failed'} has an error.txt. Try them again"
-            " with the same command and --retry-failed.",
-            err=True,
-        )
-    return 1 if failures else 0

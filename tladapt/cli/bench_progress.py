@@ -51,7 +51,8 @@ class BenchProgress:
         if not self._quiet:
             kept = f", {self._finished} of them finished before" if self._finished else ""
             failed = f"; {self._before} failed before (--retry-failed tries them again)" if self._before else ""
-            self._console.print(f"{self._runs} runs{kept}{failed}", markup=False, soft_wrap=True)
+            runs = f"{self._runs} run{'s' * (self._runs != 1)}"
+            self._console.print(f"{runs}{kept}{failed}", markup=False, soft_wrap=True)
         return self
 
     def __exit__(
@@ -74,7 +75,7 @@ class BenchProgress:
 
     def _word(self) -> str:
         left = self.eta()
-        words = [f"{self._finished} of {self._runs} runs"]
+        words = [f"{self._finished} of {self._runs} run{'s' * (self._runs != 1)}"]
         words += [f"{self._failed} failed"] * bool(self._failed)
         return ", ".join([*words, f"ETA {_duration(left)}"] if left == left else words)
 

@@ -121,9 +121,9 @@ def run_seeds(
             refuse_taken(folder)
     results: list[Result] = []
     faults: list[str] = []
-    for _, ended in run_each(config, scenario, places, callbacks, replicate=replicate, resume=resume):
-        if isinstance(ended, DivergenceError):
-            faults.append(str(ended))
+    for seed, ended in run_each(config, scenario, places, callbacks, replicate=replicate, resume=resume):
+        if isinstance(ended, DivergenceError):  # of seeds that were trained together, the message names those
+            faults.append(str(ended) if str(ended).startswith("seed ") else f"seed {seed}: {ended}")
         elif isinstance(ended, Exception):
             raise ended
         else:
@@ -173,9 +173,6 @@ def run_each(
                 for seed in among
             ]
             ended: list[Result | Exception] = list(_trained(group, _layout(how, group), callbacks, started))
-        except DivergenceError as error:
-            named = error if how != "loop" else DivergenceError(f"seed {among[0]}: {error}")
-            ended = [named] * len(among)
         except Exception as error:
             ended = [error] * len(among)
         yield from zip(among, ended, strict=True)
