@@ -141,7 +141,7 @@ def test_the_lock_of_a_process_that_was_killed(tmp_path: Path) -> None:
     program = f"import fcntl; file = open({path!r}, 'w'); fcntl.flock(file, fcntl.LOCK_EX); print(flush=True); input()"
     with subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None and process.stdout.readline() == b"\n"
-        with locked(tmp_path / "lock") as held:
+        with locked(tmp_path / "lock", patience=0.0) as held:
             assert not held
         process.kill()
     with locked(tmp_path / "lock", patience=5.0) as held:

@@ -216,9 +216,10 @@ class Place:
         Raises:
           UsageError: where the folder holds anything else, or the same cell under another config.
         """
-        if not (self.out / "bench.json").is_file() and self.out.is_dir():
+        if self.out.is_dir():
             names = sorted(path.name for path in self.out.iterdir() if path.suffix != ".part")
-            if names not in ([], ["cells"]):  # the lock is the first thing that there is
+            # The lock is the first thing that there is. Another task may write bench.json just now: look for it last.
+            if names not in ([], ["cells"]) and not (self.out / "bench.json").is_file():
                 raise UsageError(f"{self.out} is not empty ({', '.join(names[:3])}); choose another folder (--out).")
         with locked(self.out / "cells" / "bench.lock", patience=60.0):  # the tasks of a job array start together
             self._write_down(benchmark, [cell for group in groups for cell in group], command)
