@@ -99,7 +99,9 @@ class _Process:
         return "\n".join(text.splitlines()[-20:])
 
 
-def train_in_processes(place: Place, groups: Sequence[Group], command: Sequence[str], jobs: int, tell: Tell) -> None:
+def train_in_processes(
+    place: Place, groups: Sequence[Group], command: Sequence[str], jobs: int, tell: Tell, *, pinned: bool = True
+) -> None:
     """Train groups in `jobs` processes, and return when all have ended.
 
     A process that ends before its time takes nothing along: the run that it was at is kept apart with its last words,
@@ -108,26 +110,29 @@ def train_in_processes(place: Place, groups: Sequence[Group], command: Sequence[
     Args:
       place: the grid's folder.
       groups: what is to be trained.
-      command: starts a process that calls `serve`; "--core N" is added to it.
+      command: starts a process that calls `serve`; "--core N" is added to it, with -1 for any.
       jobs: how many.
       tell: gets what happens, as from `Worker`.
+      pinned: bind each process to a core. With an accelerator that would only slow compiling and reading.
 
     Raises:
       KeyboardInterrupt: for Ctrl-C or SIGTERM, after the processes have saved their states.
       MissingDataError: for data that is not there; so for packages.
     """
     with _terminated_as_interrupted():
-        _train_in_processes(place, groups, command, jobs, tell)
+        _train_in_processes(place, groups, command, jobs, tell, pinned)
 
 
-def _train_in_processes(place: Place, groups: Sequence[Group], command: Sequence[str], jobs: int, tell: Tell) -> None:
+def _train_in_processes(
+    place: Place, groups: Sequence[Group], command: Sequence[str], jobs: int, tell: Tell, pinned: bool
+) -> None:
     waiting = deque(groups)
     cores = available_cores()
     events: queue.SimpleQueue[Any] = queue.SimpleQueue()
     running: dict[int, _Process] = {}
 
     def start(number: int) -> None:
-        core = str(cores[number % len(cores)])
+        core = str(cores[number % len(cores)] if pinned else -1)
         log = place.out / "logs" / f"worker{number}-{os.getpid()}.log"
         running[number] = _Process([*command, "--core", core], number, log, events)
         running[number].give(waiting.popleft())

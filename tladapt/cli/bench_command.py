@@ -200,16 +200,16 @@ def _bench(given: dict[str, Any], options: Options, arguments: Sequence[str]) ->
         return 0
     place.begin(benchmark, whole, ["tladapt", "bench", *task_arguments(arguments)])
     left = pending(place, groups, retry_failed=given["retry_failed"])
-    jobs = given["jobs"]
+    jobs, accelerator = given["jobs"], _has_accelerator()
     if jobs == "auto":
-        jobs = 1 if _has_accelerator() else len(available_cores())
+        jobs = 1 if accelerator else len(available_cores())
     with BenchProgress(benchmark.name, place, groups, left, quiet=given["as_json"]) as progress:
         try:
             if given["launcher"] == "submitit":
                 unfinished = send(place, groups, left, progress, given, arguments)
             else:
                 unfinished = 0
-                train_in_processes(place, left, worker_command(arguments), jobs, progress)
+                train_in_processes(place, left, worker_command(arguments), jobs, progress, pinned=not accelerator)
         except KeyboardInterrupt as stop:
             raise KeyboardInterrupt(str(stop) or "interrupted. Go on with the same command.") from None
     if given["no_wait"]:
