@@ -33,7 +33,7 @@ MISTAKES = {
     "kind": (["list", "method"], "Did you mean 'methods'?"),
     "no kind": (
         ["list"],
-        "methods|backbones|data|shifts|validators|recipes|penalties|augmentations|scores is missing.",
+        "methods|backbones|data|benchmarks|shifts|validators|recipes|penalties|augmentations|scores is missing.",
     ),
     "no data": (["train"], "--data NAME is missing: A scenario by name;"),
     "no value": (["train", "--data", "TOY", "--steps"], "'--steps' requires an argument"),

@@ -38,10 +38,12 @@ def hue_turned(image: jax.Array, turn: jax.Array) -> jax.Array:
     red, green, blue = image[..., 0], image[..., 1], image[..., 2]
     value, chroma = jnp.max(image, axis=-1), jnp.max(image, axis=-1) - jnp.min(image, axis=-1)
     divisor = jnp.where(chroma > 0, chroma, 1.0)
+    # Channels are compared with each other, not with their maximum: a compiler may compute them twice, and round them
+    # differently. Where that turns a comparison, two are equal but for rounding, and both branches say the same.
     sixths = jnp.where(
-        value == red,
+        (red >= green) & (red >= blue),
         (green - blue) / divisor,
-        jnp.where(value == green, 2 + (blue - red) / divisor, 4 + (red - green) / divisor),
+        jnp.where(green >= blue, 2 + (blue - red) / divisor, 4 + (red - green) / divisor),
     )
     made = []
     for offset in (5, 3, 1):
