@@ -1,12 +1,13 @@
 """Depthwise convolutions: `conv2d` beside `jax.lax`'s own, in alternation, forward and with gradients.
 
-python benchmarks/convolution.py
+    python benchmarks/convolution.py [--rounds 5]
 
 On a CPU the ratio is what `tladapt.models.convolution` is for; on other devices both are the same program.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import time
 from collections.abc import Callable
@@ -24,7 +25,6 @@ CASES = {  # input, kernel, groups
     "depthwise 3 x 3, 14 pixels": ((16, 14, 14, 384), (3, 3, 1, 384), 384),
     "depthwise 5 x 5, 28 pixels": ((16, 28, 28, 240), (5, 5, 1, 240), 240),
 }
-ROUNDS = 5
 
 
 def plain(x: jax.Array, kernel: jax.Array, groups: int) -> jax.Array:
@@ -50,6 +50,9 @@ def milliseconds(function: Any, *args: jax.Array) -> float:
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=5)
+    given = parser.parse_args()
     device, load = jax.devices()[0].device_kind, os.getloadavg()[0]
     print(f"jax {jax.__version__} on {device}, {os.cpu_count()} cores, load {load:.1f}")
     print(f"{'':28}{'':10}{'lax ms':>10}{'conv2d ms':>11}{'lax / conv2d':>14}")
@@ -65,7 +68,7 @@ def main() -> None:
             ]
             for function in pair:
                 jax.block_until_ready(function(x, kernel))
-            rounds = [[milliseconds(function, x, kernel) for function in pair] for _ in range(ROUNDS)]
+            rounds = [[milliseconds(function, x, kernel) for function in pair] for _ in range(given.rounds)]
             theirs, own = (min(times) for times in zip(*rounds, strict=True))
             print(f"{name:28}{kind:10}{theirs:10.1f}{own:11.1f}{theirs / own:14.1f}")
 

@@ -25,6 +25,7 @@ import tladapt
 from tladapt.models import DigitsCNN
 from tladapt.training.assemble import assemble
 from tladapt.training.dispatch import Dispatcher
+from tladapt.training.layout import Single
 from tladapt.training.step import StageStep
 
 WIDTHS = (32, 64, 128)
@@ -62,16 +63,18 @@ class Way:
         config = tladapt.Config(method="dann", backbone=backbone, steps=1_000_000)
         self.run = assemble(config, scenario(), 0)
         self.span, self.steps, self.first = self.run.spans[0], steps, 0
-        self.arrays, self.state = self.run.resident(), self.run.state
-        step = StageStep(self.run.parts, self.span)
-        self.dispatch = Dispatcher(step, self.state, self.arrays, self.run.chunk(self.span, 0, steps))
+        layout = Single()
+        self.state = layout.join([self.run.state])
+        self.arrays, axes = layout.resident([self.run.resident()])
+        step, pieces = StageStep(self.run.parts, self.span), self.run.chunk(self.span, 0, steps)
+        self.dispatch = Dispatcher(step, layout, self.state, self.arrays, axes, layout.pieces([pieces]))
         self.dispatch.mode = mode  # type: ignore[assignment]
         self.time()  # compiles
 
     def time(self) -> float:
         pieces = self.run.chunk(self.span, self.first, self.steps)
         started = time.perf_counter()
-        self.state, log = self.dispatch(self.state, self.arrays, pieces)
+        self.state, log = self.dispatch(self.state, self.arrays, [pieces])
         jax.block_until_ready((self.state, log))
         self.first += self.steps
         return 1e3 * (time.perf_counter() - started) / self.steps

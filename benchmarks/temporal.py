@@ -1,6 +1,6 @@
 """Convolution over time: `conv1d` beside `conv2d` of width 1 and `jax.lax`'s own, in alternation, in a scanned step.
 
-python benchmarks/temporal.py
+    python benchmarks/temporal.py [--rounds 3]
 
 A step is one of plain SGD on the three convolutions of `window_cnn`, batch 64, windows of 128 points and 9 channels.
 On a CPU the ratio is what `tladapt.models.temporal` is for; on other devices all three are XLA's own convolution.
@@ -8,6 +8,7 @@ On a CPU the ratio is what `tladapt.models.temporal` is for; on other devices al
 
 from __future__ import annotations
 
+import argparse
 import os
 import time
 from collections.abc import Callable
@@ -22,7 +23,7 @@ from tladapt.models import conv2d, jit
 from tladapt.models.temporal import conv1d
 
 SIZES = ((5, 9, 64), (8, 64, 128), (8, 128, 128))
-ROUNDS, STEPS = 3, 5
+STEPS = 5
 Convolution = Callable[[jax.Array, jax.Array], jax.Array]
 
 
@@ -54,6 +55,9 @@ def scanned(convolution: Convolution) -> Any:
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=3)
+    given = parser.parse_args()
     device, load = jax.devices()[0].device_kind, os.getloadavg()[0]
     print(f"jax {jax.__version__} on {device}, {os.cpu_count()} cores, load {load:.1f}")
     draw = np.random.default_rng(0)
@@ -62,7 +66,7 @@ def main() -> None:
     steps = {"conv1d": scanned(unfolded), "conv2d": scanned(of_width_one), "lax": scanned(plain)}
     for function in steps.values():
         jax.block_until_ready(function(kernels, batches))
-    for _ in range(ROUNDS):
+    for _ in range(given.rounds):
         took = {}
         for name, function in steps.items():
             started = time.perf_counter()
