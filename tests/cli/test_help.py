@@ -54,15 +54,26 @@ def test_version():
     [
         (
             "methods",
-            ("--method.hidden 100  ", "Widths of the discriminator's hidden layers.", "One of: unbiased, biased"),
+            (
+                *("--method.hidden 100  ", "Widths of the discriminator's hidden layers.", "One of: unbiased, biased"),
+                *("Searched: 100|1024,1024.", "Searched: 2,3,4."),
+            ),
         ),
         ("backbones", ("--backbone.widths 32,64,128", "lenet")),
         ("shifts", ("angle=VALUE", "severity=3", "label_shift  ", "--shift rotation:angle=30+contrast")),
         ("data", ("digits-photo ", " 4,885  accuracy", "  none", "FILE.npz", "FILE.py:FUNCTION")),
         ("benchmarks", ("amazon-reviews  ", "problems: B>D", "setting common: ", "source_only", "visda2017")),
         ("validators", ("im  ", "source_accuracy")),
-        ("recipes", ("--recipe.batchnorm joint", "batchnorm=separate", "per_domain  forward=separate")),
-        ("penalties", ("--penalty.classifier true",)),
+        (
+            "recipes",
+            (
+                "--recipe.batchnorm joint",
+                "batchnorm=separate",
+                "per_domain  forward=separate",
+                "asked to: 0.0001..0.1:log",
+            ),
+        ),
+        ("penalties", ("--penalty.classifier true", "Searched: 0.001..1.0:log.")),
         ("augmentations", ("pixels=2  ", "ratio=1.33", '--recipe.augment "flip+rotation(degrees=10)"', "randaugment")),
         ("scores", ("logme  log evidence of the labels", "nce  ")),
     ],
@@ -93,6 +104,8 @@ def test_defaults_in_json_keep_their_types():
         "hidden": [100],
         "batch_norm": False,
     }
+    ranges = {option["name"]: option["range"] for option in dann["options"]}  # as --range reads them
+    assert ranges == {"weight": "0.01..1.0:log", "schedule": None, "hidden": "100|1024,1024", "batch_norm": None}
 
 
 def test_one_entry_is_shown_whole(monkeypatch):

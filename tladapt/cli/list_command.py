@@ -32,7 +32,7 @@ KINDS = {
 def command(kind: str, name: str | None, as_json: bool, data_dir: str | None) -> None:
     """List what can be named on the command line, with its options and their defaults.
 
-    Data is a table; with a NAME, one entry is shown whole.
+    Data is a table; with a NAME, one entry is shown whole. "Searched" is what 'tladapt tune' tries.
     """
     from tladapt.cli.listing import listing
 
@@ -115,6 +115,8 @@ def _options(options: list[dict[str, Any]], group: str) -> list[str]:
     rows = []
     for option in options:
         choices = f" One of: {option['type']}." if option["choices"] else ""
+        if option["range"]:
+            choices += f" Searched{' where asked to' * (group == 'recipe')}: {option['range']}."
         typed = f"{option['name']}={option['shown']}" if group in ("augmentation", "shift") else None
         rows.append((typed or f"--{group}.{option['name']} {option['shown']}", f"{option['help']}{choices}"))
     if rows:

@@ -15,7 +15,7 @@ Record = dict[str, Any]
 
 
 def listing(kind: str, data_dir: str | None = None) -> list[Record]:
-    """Return the entries of one kind: name, summary, and options with type, default and help.
+    """Return the entries of one kind: name, summary, and options with type, default, range and help.
 
     Args:
       kind: "methods", "backbones", "data", "benchmarks", "shifts", "validators", "recipes", "penalties",
@@ -116,11 +116,15 @@ def _summary(kind: Any) -> str:
 
 
 def options(kind: type, values: Mapping[str, Any] | None = None) -> list[Record]:
-    """Return the fields of a dataclass; `values` stand in for defaults."""
+    """Return the fields of a dataclass; `values` stand in for defaults.
+
+    The "range" of a field is what `tladapt tune` searches, as its `--range` reads it; None for what it leaves alone.
+    """
     hints = typing.get_type_hints(kind)
     bare = dataclasses.MISSING
     fields_of = dataclasses.fields(kind)
     needed = {field.name for field in fields_of if field.default is bare and field.default_factory is bare}
+    ranges = {name: str(each) for name, each in getattr(kind, "ranges", {}).items()}
     found = []
     for info in fields.describe_fields(kind):
         value = info.default if values is None else values[info.name]
@@ -133,6 +137,7 @@ def options(kind: type, values: Mapping[str, Any] | None = None) -> list[Record]
                 "choices": [str(choice) for choice in typing.get_args(hints[info.name])]
                 if typing.get_origin(hints[info.name]) is typing.Literal
                 else [],
+                "range": ranges.get(info.name),
                 "help": info.help,
             }
         )
