@@ -21,7 +21,8 @@ from tladapt.training import Config, Event, Interrupted
 from tladapt.training.checkpoint import Checkpoints
 
 # Checkpoints are written after 10, 20, 30 and 40 steps; the log has a line every 5. In a run of `shot` the second stage
-# begins after 20 steps, and refreshes look at the target before the steps 20, 26 and 33, where chunks end, too.
+# begins after 20 steps, and refreshes look at the target before the steps 20, 26 and 33, where chunks end, too. In that
+# of `combined` chunks end after 7, 14, 21, 28, 35 and 40 steps, and it goes on from 28 with one of 7 and one of 5.
 STOPS: dict[str, list[tuple[str, int]]] = {
     "source_only": [("start", 0), ("train", 5), ("eval", 20), ("train", 35), ("end", 40)],
     "dann": [("train", 15), ("eval", 40)],
@@ -39,9 +40,10 @@ def test_run_stopped_at_events_equals_an_uninterrupted_one(
 ) -> None:
     """And its steps are traced once a stage and length of a chunk; going on brings no other lengths."""
     config, scenario = problems.methods()[name], problems.scenario()
+    config = dataclasses.replace(config, log_every=7) if name == "combined" else config
     dispatchers = problems.dispatchers(monkeypatch)
     whole = tladapt.run(config, scenario, seed=1, out=tmp_path / "whole")
-    lengths = [{5}, {5, 1, 2}] if name == "shot" else [{5}]
+    lengths = {"shot": [{5}, {5, 1, 2}], "combined": [{7, 5}]}.get(name, [{5}])
     assert [set(one.traces) for one in dispatchers] == lengths
     for kind, step in STOPS[name]:
         with pytest.raises(Stopped):
