@@ -136,6 +136,8 @@ class PenaltyStart:
 class Penalty(Chosen):
     """Base of all penalties. A subclass is a frozen, keyword-only dataclass; its fields are its hyper-parameters.
 
+    A field `weight` is a factor on the whole of it: at 0 the step is compiled without the penalty.
+
     One of parameters defines `prepare` and `value`; one that looks at the batch defines `prepare` and `value_on`, and
     says in `needs` and `taps` what it looks at.
 

@@ -115,12 +115,14 @@ class StageStep:
                 terms[name] = Term(jnp.asarray(value, jnp.float32), weight)
         if not terms:
             raise UsageError(f"method {method.name!r}: the loss returned no term.")
-        if self.parts.penalty is not None and set(blocks_moved(update.moves, tuple(params))) & set(MODEL_BLOCKS):
+        penalty = self.parts.penalty
+        # A weight of 0 leaves the compiled step as it is without a penalty, to the bit.
+        if getattr(penalty, "weight", 1.0) == 0:
+            penalty = None
+        if penalty is not None and set(blocks_moved(update.moves, tuple(params))) & set(MODEL_BLOCKS):
             if "penalty" in terms:
                 raise UsageError(f"method {method.name!r}: 'penalty' is the run's penalty; call the term otherwise.")
-            terms["penalty"] = Term(
-                self.parts.penalty.value_on(self.passes.penalized(params, outputs, raw, x), state.penalty)
-            )
+            terms["penalty"] = Term(penalty.value_on(self.passes.penalized(params, outputs, raw, x), state.penalty))
         after = {
             name: functional.kept(state.head_statistics[name], functional.statistics_of(heads[name]), self.span.phase)
             for name, functional in network.heads.items()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
-from tladapt.bench.benchmark import BENCHMARKS, Benchmark, Published, Setting
-from tladapt.bench.catalogue.literature import TLL, published_row
+from tladapt.bench.benchmark import BENCHMARKS, Benchmark, Setting
+from tladapt.bench.catalogue.literature import TLL, published_rows
 from tladapt.bench.catalogue.pairs import pair_problems
 from tladapt.bench.catalogue.resnet import FINE_TUNED, METHODS
 
@@ -20,9 +20,6 @@ ORACLE = {
     "mcd": "37.5 52.9 44.0 44.6 54.5 41.6 52.0 51.5 39.7 55.5 44.6 52.0",
     "mcc": "37.7 55.7 42.6 45.4 59.8 39.9 54.4 53.1 37.0 58.1 46.3 56.2",
 }
-PUBLISHED: list[Published] = []
-for _method, _values in ORACLE.items():
-    PUBLISHED += published_row(_method, COLUMNS, _values, kind="oracle", source=TLL)
 
 BENCHMARKS.register("domainnet")(
     Benchmark(
@@ -39,7 +36,7 @@ BENCHMARKS.register("domainnet")(
                 note="ResNet-101, all of it fine-tuned",
             ),
         ),
-        published=tuple(PUBLISHED),
+        published=(*published_rows(COLUMNS, ORACLE, kind="oracle", source=TLL),),
         paper="Peng et al., ICCV 2019, arXiv:1812.01754; the official training and test lists",
     )
 )

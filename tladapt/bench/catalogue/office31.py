@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tladapt.bench.benchmark import BENCHMARKS, Benchmark, Published, Setting
-from tladapt.bench.catalogue.literature import SHOT, TLL, published_row
+from tladapt.bench.benchmark import BENCHMARKS, Benchmark, Setting
+from tladapt.bench.catalogue.literature import SHOT, TLL, published_rows
 from tladapt.bench.catalogue.pairs import pair_problems
 from tladapt.bench.catalogue.resnet import FINE_TUNED, METHODS
 from tladapt.data.catalogue.office31 import Office31
@@ -19,11 +19,6 @@ ORACLE = {
     "mcc": "94.1 98.4 99.8 95.6 75.5 74.2",
 }
 LAST = {"shot": "90.1 98.4 99.9 94.0 74.7 74.3"}
-PUBLISHED: list[Published] = []
-for _method, _values in ORACLE.items():
-    PUBLISHED += published_row(_method, COLUMNS, _values, kind="oracle", source=TLL)
-for _method, _values in LAST.items():
-    PUBLISHED += published_row(_method, COLUMNS, _values, kind="last", source=SHOT)
 
 BENCHMARKS.register("office31")(
     Benchmark(
@@ -31,7 +26,10 @@ BENCHMARKS.register("office31")(
         title="Office-31, 6 pairs, ResNet-50",
         problems=pair_problems("office31", Office31.pairs(), LETTERS),
         settings=(Setting(name="common", config=FINE_TUNED, rows=METHODS, note="ResNet-50, all of it fine-tuned"),),
-        published=tuple(PUBLISHED),
+        published=(
+            *published_rows(COLUMNS, ORACLE, kind="oracle", source=TLL),
+            *published_rows(COLUMNS, LAST, kind="last", source=SHOT),
+        ),
         paper="Saenko et al., ECCV 2010; all of both domains, tested on the target (transductive)",
     )
 )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tladapt.bench.benchmark import BENCHMARKS, Benchmark, Published, Setting
-from tladapt.bench.catalogue.literature import SHOT, TLL, published_row
+from tladapt.bench.benchmark import BENCHMARKS, Benchmark, Setting
+from tladapt.bench.catalogue.literature import SHOT, TLL, published_rows
 from tladapt.bench.catalogue.pairs import pair_problems
 from tladapt.bench.catalogue.resnet import FINE_TUNED, METHODS
 from tladapt.data.catalogue.office_home import OfficeHome
@@ -21,11 +21,6 @@ ORACLE = {
     "mcc": "58.4 79.6 83.0 67.5 77.0 78.5 66.6 54.8 81.8 74.4 61.4 85.6",
 }
 LAST = {"shot": "57.1 78.1 81.5 68.0 78.2 78.1 67.4 54.9 82.2 73.3 58.8 84.3"}
-PUBLISHED: list[Published] = []
-for _method, _values in ORACLE.items():
-    PUBLISHED += published_row(_method, COLUMNS, _values, kind="oracle", source=TLL)
-for _method, _values in LAST.items():
-    PUBLISHED += published_row(_method, COLUMNS, _values, kind="last", source=SHOT)
 
 BENCHMARKS.register("office-home")(
     Benchmark(
@@ -33,7 +28,10 @@ BENCHMARKS.register("office-home")(
         title="Office-Home, 12 pairs, ResNet-50",
         problems=pair_problems("office-home", OfficeHome.pairs(), LETTERS),
         settings=(Setting(name="common", config=FINE_TUNED, rows=METHODS, note="ResNet-50, all of it fine-tuned"),),
-        published=tuple(PUBLISHED),
+        published=(
+            *published_rows(COLUMNS, ORACLE, kind="oracle", source=TLL),
+            *published_rows(COLUMNS, LAST, kind="last", source=SHOT),
+        ),
         paper="Venkateswara et al., CVPR 2017; all of both domains, tested on the target (transductive)",
     )
 )

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 
-from tladapt.bench.benchmark import BENCHMARKS, Benchmark, Problem, Published, Setting
-from tladapt.bench.catalogue.literature import SHOT, TLL
+from tladapt.bench.benchmark import BENCHMARKS, Benchmark, Problem, Setting
+from tladapt.bench.catalogue.literature import SHOT, TLL, published_rows
 from tladapt.bench.catalogue.resnet import FINE_TUNED, METHODS
 
-ORACLE = {"source_only": 51.7, "dann": 79.5, "mmd": 66.4, "cdan": 80.1, "mcd": 77.7, "mcc": 83.6}
-LAST = {"shot": 82.9}
+ORACLE = {"source_only": "51.7", "dann": "79.5", "mmd": "66.4", "cdan": "80.1", "mcd": "77.7", "mcc": "83.6"}
+LAST = {"shot": "82.9"}
 
 BENCHMARKS.register("visda2017")(
     Benchmark(
@@ -28,14 +28,8 @@ BENCHMARKS.register("visda2017")(
         ),
         metric="mean_class_accuracy",
         published=(
-            *(
-                Published(method=method, problem="S>R", value=value, kind="oracle", source=TLL)
-                for method, value in ORACLE.items()
-            ),
-            *(
-                Published(method=method, problem="S>R", value=value, kind="last", source=SHOT)
-                for method, value in LAST.items()
-            ),
+            *published_rows(("S>R",), ORACLE, kind="oracle", source=TLL),
+            *published_rows(("S>R",), LAST, kind="last", source=SHOT),
         ),
         paper="Peng et al., 2017, arXiv:1710.06924; the validation set is the target",
     )
