@@ -52,6 +52,24 @@ def _missing(size: int, low: int, high: int, stride: int, window: int) -> int:
     return max(steps * stride + window - (size + low + high), 0)
 
 
+@jax.custom_jvp
+def _larger(a: jax.Array, b: jax.Array) -> jax.Array:
+    """Return the larger of two entries, or NaN where one is; equal ones share the gradient.
+
+    The gradient goes by comparing the two. That of `jnp.maximum` goes by equality with the result, which a compiler may
+    compute twice and round differently: then neither gets it.
+    """
+    return jnp.maximum(a, b)
+
+
+@_larger.defjvp
+def _larger_jvp(
+    primals: tuple[jax.Array, jax.Array], tangents: tuple[jax.Array, jax.Array]
+) -> tuple[jax.Array, jax.Array]:
+    (a, b), (da, db) = primals, tangents
+    return _larger(a, b), jnp.where(a > b, da, jnp.where(a < b, db, 0.5 * (da + db)))
+
+
 def max_pool(
     x: jax.Array,
     window: int | Sequence[int],
@@ -86,7 +104,7 @@ def max_pool(
     """
     window = pair_of(window, "window")
     strides = window if strides is None else pair_of(strides, "strides")
-    return _pool(_padded(x, padding, strides, window, -jnp.inf, ceil_mode), jnp.maximum, strides, window)
+    return _pool(_padded(x, padding, strides, window, -jnp.inf, ceil_mode), _larger, strides, window)
 
 
 def avg_pool(
