@@ -67,6 +67,23 @@ def test_every_cell_has_a_run_folder_of_its_own_and_an_outcome(toy, done):
             assert outcome.steps == 10 and outcome.recipe == "small" and outcome.backbone == "mlp"
 
 
+def test_last_chosen_and_oracle_are_told_apart_by_the_official_metric(done, tmp_path):
+    out = tmp_path / "copy"
+    shutil.copytree(done[0], out)
+    folder = next((out / "runs").glob("good-dann-seed0-*"))
+    summary = json.loads((folder / "summary.json").read_text())
+    shares = {5: (0.9, 0.1), 7: (0.2, 0.8), 10: (0.5, 0.3)}  # class means and accuracies; 5 is best, 7 was chosen
+    rows = [
+        {"kind": "eval", "step": step, "target/mean_class_accuracy": mean, "target/accuracy": plain, "collapsed": False}
+        for step, (mean, plain) in shares.items()
+    ]
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    changed = {**summary, "chosen/step": 7, "target/mean_class_accuracy": 0.5, "target/accuracy": 0.3}
+    (folder / "summary.json").write_text(json.dumps(changed))
+    (found,) = (one for one in read_outcomes(out) if (one.method, one.seed) == ("dann", 0))
+    assert (found.last, found.chosen, found.oracle, found.chosen_step, found.collapsed) == (0.5, 0.2, 0.9, 7, False)
+
+
 def test_a_problem_that_cannot_be_trained_is_kept_apart_and_stops_nothing(toy, done):
     out, _, told = done
     failures = read_failures(out)
